@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: MIT
+# make run: try it here. make test: all tests. make install: onto a machine run by systemd.
+
+PYTHON = /usr/bin/python3
+PREFIX = /usr/local
+DESTDIR =
+EXAMPLE = packaging/example/directory.toml
+
+BIN = $(DESTDIR)$(PREFIX)/bin
+LIB = $(DESTDIR)$(PREFIX)/lib/fingerd-sd
+UNITS = $(DESTDIR)$(PREFIX)/lib/systemd/system
+MAN = $(DESTDIR)$(PREFIX)/share/man
+DOC = $(DESTDIR)$(PREFIX)/share/doc/fingerd-sd
+CATALOG = $(DESTDIR)/etc/systemd/catalog
+CONFIG = $(DESTDIR)/etc/fingerd-sd
+
+.PHONY: run test style types format install uninstall clean
+
+run:
+	packaging/need.sh python3 python3-systemd systemd netcat-openbsd
+	@echo
+	@echo "Ask it from another terminal:  printf 'moshez\r\n' | nc localhost 1079"
+	@echo "Its log follows; Ctrl-C ends it."
+	@echo
+	exec systemd-socket-activate -l 127.0.0.1:1079 -l '[::1]:1079' --fdname=finger:finger \
+	    $(PYTHON) -m fingerd_sd serve --config $(EXAMPLE)
+
+.venv/ready: requirements-dev.txt
+	packaging/need.sh python3 python3-venv python3-systemd
+	$(PYTHON) -m venv --clear --system-site-packages .venv
+	.venv/bin/pip install --quiet -r requirements-dev.txt
+	touch $@
+
+style: .venv/ready
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+
+types: .venv/ready
+	.venv/bin/mypy
+
+format: .venv/ready
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+test: .venv/ready
+	packaging/need.sh systemd finger netcat-openbsd
+	if [ "$$(id -u)" -eq 0 ]; then packaging/need.sh systemd-container mmdebstrap iproute2; fi
+	.venv/bin/python -m pytest $(TESTS)
+
+install:
+	install -d $(BIN) $(LIB)/fingerd_sd/sources $(UNITS) $(DOC)/examples
+	install -d $(MAN)/man5 $(MAN)/man8 $(CATALOG) $(CONFIG)/conf.d
+	install -m 644 fingerd_sd/*.py fingerd_sd/py.typed $(LIB)/fingerd_sd
+	install -m 644 fingerd_sd/sources/*.py $(LIB)/fingerd_sd/sources
+	$(PYTHON) -m compileall -q -s $(DESTDIR) -p / $(LIB)
+	sed 's|@LIB@|$(PREFIX)/lib/fingerd-sd|; s|@PYTHON@|$(PYTHON)|' packaging/launcher.py \
+	    > $(BIN)/fingerd-sd
+	chmod 755 $(BIN)/fingerd-sd
+	sed 's|/usr/bin/fingerd-sd|$(PREFIX)/bin/fingerd-sd|' units/finger.service \
+	    > $(UNITS)/finger.service
+	install -m 644 units/finger.socket $(UNITS)
+	cp -R units/finger.service.d units/finger.socket.d $(DOC)/examples
+	install -m 644 packaging/example/*.toml $(DOC)/examples
+	install -m 644 packaging/man/*.5 $(MAN)/man5
+	install -m 644 packaging/man/*.8 $(MAN)/man8
+	install -m 644 packaging/catalog/fingerd-sd.catalog $(CATALOG)
+	[ -e $(CONFIG)/fingerd.toml ] || \
+	    install -m 644 packaging/example/fingerd.toml $(CONFIG)/fingerd.toml
+	[ -n "$(DESTDIR)" ] || [ ! -d /run/systemd/system ] || \
+	    { systemctl daemon-reload; journalctl --update-catalog; }
+	@[ -n "$(DESTDIR)" ] || echo "Now: systemctl enable --now finger.socket"
+
+# The configuration is the administrator's: it goes only where it is what was installed.
+uninstall:
+	[ -n "$(DESTDIR)" ] || [ ! -d /run/systemd/system ] || \
+	    systemctl disable --now finger.socket finger.service
+	rm -rf $(LIB) $(DOC)
+	rm -f $(BIN)/fingerd-sd $(UNITS)/finger.service $(UNITS)/finger.socket
+	rm -f $(CATALOG)/fingerd-sd.catalog
+	rm -f $(patsubst packaging/man/%,$(MAN)/man5/%,$(wildcard packaging/man/*.5))
+	rm -f $(patsubst packaging/man/%,$(MAN)/man8/%,$(wildcard packaging/man/*.8))
+	! cmp -s packaging/example/fingerd.toml $(CONFIG)/fingerd.toml || rm $(CONFIG)/fingerd.toml
+	rmdir --ignore-fail-on-non-empty $(CONFIG)/conf.d $(CONFIG) 2>/dev/null || true
+	[ -n "$(DESTDIR)" ] || [ ! -d /run/systemd/system ] || \
+	    { systemctl daemon-reload; journalctl --update-catalog; }
+
+clean:
+	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

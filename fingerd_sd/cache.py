@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: MIT
+"""A cache bounded in octets, each entry with its own end of life.
+
+Sans-I/O: the time comes in as an argument. It knows nothing of what it keeps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+MAX_OCTETS = 4 << 20  # of all that is kept, as its keepers count it
+OVERHEAD = 512  # octets that Python itself takes for one entry
+
+
+class Cache(Generic[K, V]):
+    """At most `limit` octets. What was kept first is forgotten first: a client that asks for one
+    name after another pushes out what others asked for, but only as far as the next look-up.
+    """
+
+    def __init__(self, limit: int = MAX_OCTETS) -> None:
+        self._limit = limit
+        self._octets = 0
+        self._kept: dict[K, tuple[V, float, int]] = {}
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    @property
+    def octets(self) -> int:
+        """What is kept now, with the overhead."""
+        return self._octets
+
+    def get(self, key: K, now: float) -> V | None:
+        """Return what is kept for `key` and still alive at `now`, in monotonic seconds."""
+        kept = self._kept.get(key)
+        if kept is None:
+            return None
+        if kept[1] < now:
+            self._drop(key)
+            return None
+        return kept[0]
+
+    def put(self, key: K, value: V, octets: int, until: float) -> None:
+        """Keep `value`, which takes `octets`, until `until`, in monotonic seconds."""
+        self._drop(key)
+        octets += OVERHEAD
+        if octets > self._limit:
+            return
+        while self._octets + octets > self._limit:
+            self._drop(next(iter(self._kept)))
+        self._kept[key] = (value, until, octets)
+        self._octets += octets
+
+    def _drop(self, key: K) -> None:
+        kept = self._kept.pop(key, None)
+        if kept is not None:
+            self._octets -= kept[2]

@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: MIT
+"""Who may ask what: audiences by network, refusals, rates.
+
+Sans-I/O: the client's address and the time come in as arguments. RFC 1288 §3.2 wants each of these
+to be the administrator's choice; without one, nothing is listed, relayed or shown beyond a user's
+name, project and plan.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from fingerd_sd.config import Table
+from fingerd_sd.entry import ATOMS
+from fingerd_sd.query import Query
+from fingerd_sd.reply import FORWARDING_DENIED, LIST_DENIED
+from fingerd_sd.text import is_printable
+
+Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+DEFAULT_SHOW = ("name", "project", "plan")
+EVERYWHERE = ("0.0.0.0/0", "::/0")
+LOCAL = "127.0.0.1"  # what a client on an AF_UNIX socket counts as: it is on this machine
+MAX_RATE = 1_000_000  # queries a minute: beyond what one machine answers
+MAX_CLIENTS = 4096  # clients whose audience is remembered, about 300 octets each
+MAX_BUCKETS = 65536  # clients whose rate is remembered, about 150 octets each
+IPV6_CLIENT = 64  # bits: one subscriber has at least a /64 (RFC 6177), so one /64 is one client
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """Those who are treated alike. `rate`: queries a minute from one client, 0 for no limit."""
+
+    name: str = "everyone"
+    networks: tuple[Network, ...] = tuple(ipaddress.ip_network(net) for net in EVERYWHERE)
+    show: frozenset[str] = frozenset(DEFAULT_SHOW)
+    list: bool = False
+    forward: bool = False
+    match_names: bool = False
+    rate: int = 0
+
+    def holds(self, address: Address) -> bool:
+        """Whether a client at `address` belongs to this audience."""
+        return any(address.version == net.version and address in net for net in self.networks)
+
+
+def read_audience(table: Table) -> Audience:
+    """Return the audience that an `[[audience]]` table describes; mistakes go to the table."""
+    networks = []
+    for text in table.strings("networks", EVERYWHERE):
+        try:
+            networks.append(ipaddress.ip_network(text))
+        except ValueError:
+            table.wrong(
+                "networks",
+                f'expected networks such as "192.0.2.0/24" or "2001:db8::/32", not "{text}"'
+                f"{_mended(text)}",
+            )
+    name = table.text("name", "everyone")
+    if not name or not is_printable(name):
+        table.wrong("name", "expected a name of printable characters: it goes into the journal")
+    audience = Audience(
+        name=name,
+        networks=tuple(networks),
+        show=_read_show(table),
+        list=table.boolean("list", False),
+        forward=table.boolean("forward", False),
+        match_names=table.boolean("match_names", False),
+        rate=table.integer("rate", 0, 0, MAX_RATE, "queries a minute"),
+    )
+    if audience.match_names and not audience.list:
+        table.wrong("match_names", "needs list = true: finding names by their parts lists them")
+    table.close()
+    return audience
+
+
+def _mended(text: str) -> str:
+    """Return advice where `text` has host bits set, the most common mistake."""
+    try:
+        return f'; did you mean "{ipaddress.ip_network(text, strict=False)}"?'
+    except ValueError:
+        return ""
+
+
+def _read_show(table: Table) -> frozenset[str]:
+    if table.value("show") == "all":
+        return frozenset(ATOMS)
+    show = table.strings("show", DEFAULT_SHOW)
+    for atom in show:
+        if atom not in ATOMS:
+            table.wrong("show", f'"{atom}" is no atom; known are: {", ".join(ATOMS)}; or "all"')
+    return frozenset(show)
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """One who asks. `address`: as text, IPv4 where it is IPv4-mapped; "local" on AF_UNIX.
+    `logged`: what the journal may have of it. `key`: what limits for one client count: the IPv4
+    address, or the IPv6 /64.
+    """
+
+    address: str
+    logged: str
+    key: str
+    audience: Audience
+
+
+class Policy:
+    """The administrator's rules. `audiences`: the first whose networks hold the client wins.
+    `log_client`: what the journal gets of an address: full, prefix or none.
+    """
+
+    def __init__(self, audiences: Sequence[Audience], log_client: str = "full") -> None:
+        self._audiences = tuple(audiences)
+        self._log_client = log_client
+        self._clients: dict[str, Client] = {}
+        self._buckets: dict[tuple[str, str], _Bucket] = {}
+
+    def client(self, peer: str) -> Client:
+        """Return the client at `peer`: an IP address as text, with a zone or not; "" is AF_UNIX.
+
+        Raises ValueError where that is no address.
+        """
+        client = self._clients.get(peer)
+        if client is None:
+            if len(self._clients) >= MAX_CLIENTS:  # forget the one that came first
+                del self._clients[next(iter(self._clients))]
+            client = self._clients[peer] = self._identify(peer)
+        return client
+
+    def _identify(self, peer: str) -> Client:
+        address: Address = ipaddress.ip_address(peer.partition("%")[0] or LOCAL)
+        if address.version == 6 and address.ipv4_mapped is not None:
+            address = address.ipv4_mapped
+        key = str(address)
+        if address.version == 6:
+            key = str(ipaddress.ip_network((address, IPV6_CLIENT), strict=False))
+        audience = next((a for a in self._audiences if a.holds(address)), Audience())
+        text = str(address) if peer else "local"
+        return Client(text, _logged(text, self._log_client), key, audience)
+
+    def refusal(self, query: Query, audience: Audience) -> str | None:
+        """Return the refusal of `query`, or None where it may be answered. RFC 1288 §3.2.1 and
+        §3.2.2: refusing is an answer of its own, and has a text.
+        """
+        if query.hosts and not audience.forward:
+            return FORWARDING_DENIED
+        if query.is_list and not audience.list:
+            return LIST_DENIED
+        return None
+
+    def admit(self, client: Client, now: float) -> bool:
+        """Whether `client` may ask once more at `now`, in monotonic seconds, and count it.
+
+        A token bucket holds a minute's queries and is refilled evenly. RFC 1288 §3.2 leaves limits
+        to the administrator; memory is bounded, and who has been quiet longest is forgotten.
+        """
+        rate = client.audience.rate
+        if not rate:
+            return True
+        key = (client.audience.name, client.key)
+        bucket = self._buckets.pop(key, None)
+        if bucket is None:
+            bucket = _Bucket(rate, now)
+            if len(self._buckets) >= MAX_BUCKETS:
+                del self._buckets[next(iter(self._buckets))]
+        self._buckets[key] = bucket  # at the end: the order is that of the last query
+        return bucket.take(rate, now)
+
+
+@dataclass(slots=True)
+class _Bucket:
+    tokens: float
+    at: float  # monotonic seconds
+
+    def take(self, rate: int, now: float) -> bool:
+        self.tokens = min(rate, self.tokens + (now - self.at) * rate / 60)
+        self.at = now
+        if self.tokens < 1:
+            return False
+        self.tokens -= 1
+        return True
+
+
+def _logged(address: str, how: str) -> str:
+    """Return what the journal gets of a client's address. `how`: full; prefix, its network of /24
+    or /48; none, nothing. A client on an AF_UNIX socket is "local" in all but none.
+    """
+    if how == "none":
+        return "-"
+    if how == "full" or address == "local":
+        return address
+    bits = 48 if ":" in address else 24
+    return str(ipaddress.ip_network(f"{address}/{bits}", strict=False))

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: MIT
+"""A bounded pool of daemon threads, for calls that may block for ever.
+
+concurrent.futures' own pool waits at interpreter exit for every thread, so that one dead NFS server
+would keep the process from leaving; asyncio's default one does the same. These threads are left
+behind instead. It knows nothing of what it runs.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+IDLE = 10.0  # seconds that a thread without work stays
+
+
+class Pool:
+    """At most `size` threads, made when there is work for them, gone when there has been none."""
+
+    def __init__(self, size: int, name: str) -> None:
+        self._size = size
+        self._name = name
+        self._work: deque[Callable[[], None]] = deque()
+        self._changed = threading.Condition()
+        self._threads = 0
+        self._waiting = 0
+
+    def submit(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Have `call` called in a thread. A future that is cancelled before that is skipped."""
+        future: Future[T] = Future()
+
+        def run() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                result = call(*args, **kwargs)
+            except BaseException as error:  # the caller's, whatever it is
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+
+        with self._changed:
+            self._work.append(run)
+            if len(self._work) <= self._waiting:
+                self._changed.notify()
+            elif self._threads < self._size:
+                self._threads += 1
+                threading.Thread(target=self._serve, name=self._name, daemon=True).start()
+        return future
+
+    def _serve(self) -> None:
+        while True:
+            with self._changed:
+                while not self._work:
+                    self._waiting += 1
+                    told = self._changed.wait(IDLE)
+                    self._waiting -= 1
+                    if not told and not self._work:
+                        self._threads -= 1
+                        return
+                run = self._work.popleft()
+            run()

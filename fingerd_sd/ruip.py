@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: MIT
+"""The Remote User Information Program of RFC 1288 §2.1: a query line in, an answer out.
+
+Both of the server's paths ask here, so their behaviour cannot differ: `ready` answers at once where
+that is possible, `answer` in every case. It knows no socket and no source.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fingerd_sd.cache import Cache
+from fingerd_sd.directory import Directory
+from fingerd_sd.policy import Audience, Client, Policy
+from fingerd_sd.query import Query, QueryError, parse
+from fingerd_sd.reply import INTERNAL_ERROR, LIMITED, MALFORMED, NO_SUCH_USER, encode, long_form
+from fingerd_sd.text import escaped
+
+log = logging.getLogger(__name__)
+
+# FINGER_RESULT of a query, as the journal and the counts in STATUS name it.
+FOUND, ABSENT, REFUSED, LIMIT, BAD = "found", "absent", "refused", "limited", "malformed"
+FAILED, TIMEOUT = "failed", "timeout"
+RESULTS = (FOUND, ABSENT, REFUSED, LIMIT, BAD, FAILED, TIMEOUT)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What goes out for one query line. `octets`: all of it. `query`: the line, printable, for the
+    journal. `steps`: how it came about, for `ask --explain`.
+    """
+
+    octets: bytes
+    result: str
+    query: str
+    source: str = ""
+    steps: tuple[str, ...] = ()
+
+
+class Ruip:
+    """Answers query lines by `policy` from `directory`. `clock`: monotonic seconds."""
+
+    def __init__(self, policy: Policy, directory: Directory, clock: Callable[[], float]) -> None:
+        self.policy = policy
+        self._directory = directory
+        self._clock = clock
+        self._cache: Cache[tuple[str, bytes], Answer] = Cache()
+        self._under_way: dict[tuple[str, Query], asyncio.Task[tuple[Answer, float]]] = {}
+
+    def ready(self, line: bytes, client: Client) -> Answer | None:
+        """Return the answer to `line` where it can be given without waiting, else None: then it
+        has not been counted yet, and `answer` is to be asked.
+        """
+        now = self._clock()
+        answer = self._cache.get((client.audience.name, line), now)
+        if answer is None or self.policy.admit(client, now):
+            return answer
+        return self.limited(line)
+
+    async def answer(self, line: bytes, client: Client) -> Answer:
+        """Return the answer to `line`, one query line with its end or without.
+
+        It never raises for anything that a client or a source does: the unexpected is logged with
+        its traceback and answered with one fixed line.
+        """
+        if not self.policy.admit(client, self._clock()):
+            return self.limited(line)
+        try:
+            return await self._answer(line, client.audience)
+        except Exception as error:
+            log.error(
+                "Internal error: %s", error, exc_info=error, extra={"event": "INTERNAL_ERROR"}
+            )
+            return self.failed(line)
+
+    def malformed(self, line: bytes) -> Answer:
+        """Return the answer to octets that are no query line, such as a line that does not end."""
+        return Answer(encode(MALFORMED), BAD, _shown(line))
+
+    def limited(self, line: bytes) -> Answer:
+        """Return the answer to a client that asks too often, or too much at once."""
+        return Answer(encode(LIMITED), LIMIT, _shown(line))
+
+    def failed(self, line: bytes) -> Answer:
+        """Return the answer to a line that should have one, but there is none."""
+        return Answer(encode(INTERNAL_ERROR), FAILED, _shown(line))
+
+    async def _answer(self, line: bytes, audience: Audience) -> Answer:
+        shown = _shown(line)
+        try:
+            query = parse(line)
+        except QueryError as error:
+            return Answer(encode(MALFORMED), BAD, shown, steps=(f"not a query: {error}",))
+        refusal = self.policy.refusal(query, audience)
+        if refusal is not None:
+            steps = (f'audience "{audience.name}" may not ask this',)
+            answer, lifetime = Answer(encode(refusal), REFUSED, shown, steps=steps), float("inf")
+        else:
+            found, lifetime = await self._shared(query, audience)
+            answer = Answer(found.octets, found.result, shown, found.source, found.steps)
+        if lifetime > 0:
+            size = len(answer.octets) + len(shown) + len(line)
+            self._cache.put((audience.name, line), answer, size, self._clock() + lifetime)
+        return answer
+
+    async def _shared(self, query: Query, audience: Audience) -> tuple[Answer, float]:
+        """Look `query` up; those who ask the same at the same time share one look-up, which goes on
+        where one of them leaves.
+        """
+        key = (audience.name, query)
+        task = self._under_way.get(key)
+        if task is None:
+            task = asyncio.create_task(self._look_up(query, audience))
+            self._under_way[key] = task
+            task.add_done_callback(lambda _: self._under_way.pop(key, None))
+        return await asyncio.shield(task)
+
+    async def _look_up(self, query: Query, audience: Audience) -> tuple[Answer, float]:
+        """Return the answer to an allowed query and the seconds it may be reused for."""
+        finding = await self._directory.find(query.user, audience.name)
+        if finding.entries:
+            text, result = long_form(finding.entries, audience.show), FOUND
+        else:
+            text, result = (INTERNAL_ERROR, FAILED) if finding.failed else (NO_SUCH_USER, ABSENT)
+        answer = Answer(encode(text), result, "", finding.source, finding.steps)
+        return answer, finding.lifetime
+
+
+def _shown(line: bytes) -> str:
+    return escaped(line.rstrip(b"\r\n"))

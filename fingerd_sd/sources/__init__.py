@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: MIT
+"""The types of source, by name: the built-in ones, and those that other packages register.
+
+A third party registers one in the entry-point group `fingerd_sd.sources`: the entry's name is the
+`type` in `[[source]]`, its object a `Factory`. docs in ARCHITECTURE.md, "A source of your own".
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias, cast
+
+from fingerd_sd.config import Table
+from fingerd_sd.directory import Source
+
+# Reads its options from the table through the getters, reports mistakes to it, and returns a source
+# with the given name; it starts nothing and keeps nothing open, since `check` calls it too.
+Factory: TypeAlias = Callable[[Table, str], Source]
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoints
+
+GROUP = "fingerd_sd.sources"
+BUILT_IN = {
+    "static": "fingerd_sd.sources.static:read",
+    "accounts": "fingerd_sd.sources.accounts:read",
+}
+PLANNED = frozenset({"command", "web"})  # named in the documentation, not in this version
+
+
+def factory(kind: str) -> Factory | None:
+    """Return the factory for sources of type `kind`, or None where there is none.
+
+    Raises whatever the import of a third party's module raises.
+    """
+    if kind in BUILT_IN:
+        module, _, name = BUILT_IN[kind].partition(":")
+        return cast(Factory, getattr(importlib.import_module(module), name))
+    for entry in _registered(kind):
+        return cast(Factory, entry.load())
+    return None
+
+
+def known() -> list[str]:
+    """Return the names of all types that can be used here."""
+    return sorted({*BUILT_IN, *(entry.name for entry in _registered())})
+
+
+def _registered(kind: str | None = None) -> EntryPoints:
+    # importlib.metadata takes 30 ms to import: only for a type that is not built in.
+    from importlib.metadata import entry_points
+
+    return entry_points(group=GROUP) if kind is None else entry_points(group=GROUP, name=kind)

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: MIT
+"""This machine's accounts: NSS (so LDAP and SSSD too), `~/.plan` and `~/.project`.
+
+It knows neither clients nor layouts. Accounts and files may be slow (a network behind NSS, a home
+on a dead server), so both are asked in a bounded pool of threads, never on the loop. It hides in
+doubt: a user who did nothing is not shown, and one whose wish cannot be read is not shown either.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pwd
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from fingerd_sd.config import Table
+from fingerd_sd.entry import Absent, Person
+from fingerd_sd.pool import Pool
+from fingerd_sd.sources.userfile import Hidden, Home
+from fingerd_sd.text import decode
+
+MAX_THREADS = 8  # look-ups at once; more wait, each within its deadline
+TIMEOUT = 5.0  # seconds for one look-up
+LIFETIME = 2.0  # seconds: a new plan shows at once, a thousand queries a second cost one look-up
+MAX_UID = 2**32 - 2  # uid_t's last is reserved: systemd's UIDS-GIDS
+DEFAULT_SHELL = "/bin/sh"  # what an empty field means: passwd(5)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`visible`: "opt-in", only users with a readable plan or project; "all", every account.
+    `min_uid`, `max_uid`: the accounts of people, both included. `unreadable_home`: whether "all"
+    holds for a home that cannot be searched: "hide", or "show".
+    """
+
+    visible: str = "opt-in"
+    min_uid: int = 1000
+    max_uid: int = 60000
+    unreadable_home: str = "hide"
+
+
+def read(table: Table, name: str) -> AccountsSource:
+    """Return the source that a `[[source]]` table describes; mistakes go to the table."""
+    options = Options(
+        visible=table.choice("visible", "opt-in", ("opt-in", "all")),
+        min_uid=table.integer("min_uid", 1000, 0, MAX_UID),
+        max_uid=table.integer("max_uid", 60000, 0, MAX_UID),
+        unreadable_home=table.choice("unreadable_home", "hide", ("hide", "show")),
+    )
+    if options.min_uid > options.max_uid:
+        table.wrong("min_uid", f"is greater than max_uid, {options.max_uid}: nobody is between")
+    table.close()
+    return AccountsSource(name, options)
+
+
+class AccountsSource:
+    """The accounts of this machine that want to be shown. A `directory.Source`."""
+
+    timeout = TIMEOUT
+    lifetime = LIFETIME
+
+    def __init__(self, name: str, options: Options) -> None:
+        self.name = name
+        self._options = options
+        self._pool = Pool(MAX_THREADS, name)
+
+    async def find(self, user: str) -> Person | Absent:
+        """Return the account `user`, or why it is not shown. Raises OSError where NSS fails."""
+        return await asyncio.wrap_future(self._pool.submit(look_up, user, self._options))
+
+
+def look_up(user: str, options: Options) -> Person | Absent:
+    """Return the account `user`, or why it is not shown. It blocks for as long as NSS and the disk
+    do. getpwnam(3) says what an account is.
+    """
+    try:
+        account = pwd.getpwnam(user)
+    except (KeyError, ValueError):  # no such account; a name with a NUL, which none has
+        return Absent("no such account")
+    if account.pw_name != user:
+        return Absent(f'the account is called "{account.pw_name}"')
+    if not options.min_uid <= account.pw_uid <= options.max_uid:
+        return Absent(f"uid {account.pw_uid} is not from {options.min_uid} to {options.max_uid}")
+    try:
+        return _person(account, options)
+    except Hidden as reason:
+        return Absent(str(reason))
+
+
+def _person(account: pwd.struct_passwd, options: Options) -> Person:
+    """Return `account` as a person. Raises Hidden where the user does not want that, or where that
+    cannot be told.
+    """
+    files, origins = _files(account, options)
+    if options.visible == "opt-in" and not files:
+        notes = "; ".join(origins.values()) or "there is neither"
+        raise Hidden(f'no readable ~/.plan or ~/.project, and visible is "opt-in": {notes}')
+    gecos = parse_gecos(account.pw_gecos, account.pw_name)
+    for atom in ("name", "directory", "shell", *gecos):
+        origins[atom] = f"NSS, account {account.pw_name}"
+    return Person(
+        login=account.pw_name,
+        name=gecos.get("name"),
+        directory=account.pw_dir,
+        shell=account.pw_shell or DEFAULT_SHELL,
+        office=gecos.get("office"),
+        phone=gecos.get("phone"),
+        home_phone=gecos.get("home_phone"),
+        project=files.get("project"),
+        plan=files.get("plan"),
+        origins=MappingProxyType(origins),
+    )
+
+
+def _files(account: pwd.struct_passwd, options: Options) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the texts of the user's files by atom, and for each atom its origin or why it is
+    missing. Raises Hidden where the user must not be shown.
+    """
+    show_anyway = options.visible == "all" and options.unreadable_home == "show"
+    texts: dict[str, str] = {}
+    origins: dict[str, str] = {}
+    try:
+        home = Home(account.pw_dir, account.pw_uid)
+        with home:
+            if home.has(".nofinger"):
+                raise Hidden(f"{account.pw_dir}/.nofinger exists")
+            for atom, name in (("project", ".project"), ("plan", ".plan")):
+                try:
+                    file = home.read(name)
+                except Hidden as reason:
+                    origins[atom] = str(reason)
+                    continue
+                if file is None:
+                    origins[atom] = f"no {account.pw_dir}/{name}"
+                else:
+                    texts[atom], origins[atom] = file.text, file.path
+    except OSError as error:
+        why = f"the home {account.pw_dir} cannot be searched: {error.strerror}"
+        # A home that is not there holds no .nofinger, one that cannot be searched might.
+        if not (show_anyway or isinstance(error, FileNotFoundError)):
+            raise Hidden(why) from None
+        origins["project"] = origins["plan"] = why
+    return texts, origins
+
+
+def parse_gecos(field: str, login: str) -> dict[str, str]:
+    """Return name, office, phone and home_phone of a gecos field, those that are there.
+
+    The parts are separated by commas; in the name "&" is the capitalised login and a leading "*" is
+    dropped, as BSD's finger does. `field` is as the pwd module decodes it; see passwd(5).
+    """
+    parts = [decode(os.fsencode(part)).strip() for part in field.split(",")]
+    parts[0] = parts[0].removeprefix("*").replace("&", login[:1].upper() + login[1:])
+    atoms = zip(("name", "office", "phone", "home_phone"), parts, strict=False)
+    return {atom: part for atom, part in atoms if part}

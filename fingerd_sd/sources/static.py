@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: MIT
+"""The static directory: users written in the configuration, or in a file of their own.
+
+It reads when the configuration is read, and then answers from memory; it knows no client, no
+policy and no layout. A user is a string (the whole answer, verbatim) or a table (a person).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from fingerd_sd.config import ConfigError, Table, read_toml
+from fingerd_sd.entry import Absent, Entry, Link, Person, Text
+from fingerd_sd.query import QueryError, parse
+
+MAX_USERS_FILE = 1 << 28  # octets of a file of users: a million persons of 256 octets each
+_TEXTS = ("name", "office", "phone", "home_phone", "project", "plan", "key")
+
+
+@dataclass(slots=True)
+class StaticSource:
+    """Users in memory. `name`: of the source, for the journal."""
+
+    name: str
+    timeout: float = math.inf  # it never waits
+    lifetime: float = math.inf  # the configuration is read again before an answer changes
+    _exact: dict[str, Entry] = field(default_factory=dict)
+    _mixed: dict[str, list[str]] = field(default_factory=dict)  # folded name → those unlike it
+
+    async def find(self, user: str) -> Entry | Absent:
+        """Return the entry of `user`: by the exact name or alias, else without regard to case where
+        all names that are the same but for that lead to one entry. RFC 1288 §2.5.3.
+        """
+        entry = self._exact.get(user)
+        if entry is not None:
+            return entry
+        folded = user.casefold()
+        names = [folded, *self._mixed.get(folded, ())]
+        entries = {id(found): found for name in names if (found := self._exact.get(name))}
+        if not entries:
+            return Absent("no such name or alias")
+        if len(entries) > 1:
+            return Absent("several names differ from it in case only, and none is exactly it")
+        return next(iter(entries.values()))
+
+    def add(self, name: str, entry: Entry) -> bool:
+        """Make `name` lead to `entry`. False, and nothing is done, where it leads elsewhere."""
+        if self._exact.setdefault(name, entry) is not entry:
+            return False
+        folded = name.casefold()
+        if folded != name:
+            self._mixed.setdefault(folded, []).append(name)
+        return True
+
+
+def read(table: Table, name: str) -> StaticSource:
+    """Return the static source that a `[[source]]` table describes; mistakes go to the table."""
+    source = StaticSource(name)
+    tables = [table.inner("users", table.table("users"))]
+    file = table.text("file", None)
+    if file is not None:
+        path = table.directory / file
+        try:
+            tables.append(table.other(path, read_toml(path, MAX_USERS_FILE)))
+        except FileNotFoundError:
+            table.wrong("file", f'"{path}" does not exist; create it, or remove this key')
+        except ConfigError as error:
+            table.adopt(error.mistakes)
+    _read_users(tables, source)
+    table.close()
+    return source
+
+
+def _read_users(tables: list[Table], source: StaticSource) -> None:
+    aliases: list[tuple[Table, str, Entry]] = []
+    for users in tables:
+        for login, value in users.items():
+            if not _is_name(login):
+                users.wrong(login, "is no user name that a query can ask for")
+                continue
+            if isinstance(value, str):
+                entry: Entry = Text(value, users.where(login))
+            elif isinstance(value, dict):
+                person = users.inner(login, value)
+                entry = _read_person(login, person)
+                aliases += [(person, alias, entry) for alias in person.strings("aliases", ())]
+                person.close()
+            else:
+                users.wrong(login, "expected a string (the whole answer) or a table (a person)")
+                continue
+            if not source.add(login, entry):
+                users.wrong(login, "stands a second time; remove one of the two")
+    for person, alias, entry in aliases:
+        if not _is_name(alias):
+            person.wrong("aliases", f'"{alias}" is no user name that a query can ask for')
+        elif not source.add(alias, entry):
+            person.wrong("aliases", f'"{alias}" already leads to another user; remove one of them')
+
+
+def _is_name(name: str) -> bool:
+    try:
+        query = parse(name.encode("utf-8"))
+    except QueryError:
+        return False
+    return query.user == name and not query.hosts
+
+
+def _read_person(login: str, table: Table) -> Person:
+    texts = {atom: table.text(atom, None) for atom in _TEXTS}
+    return Person(
+        login,
+        **texts,
+        links=tuple(_read_links(table)),
+        origins=MappingProxyType({atom: table.where(atom) for atom in _TEXTS if texts[atom]}),
+    )
+
+
+def _read_links(table: Table) -> Iterator[Link]:
+    links = table.value("links")
+    if links is None:
+        return
+    expected = 'expected an array of tables such as {rel = "self", href = "https://example.org/"}'
+    if not isinstance(links, list) or not all(isinstance(link, dict) for link in links):
+        table.wrong("links", expected)
+        return
+    for number, values in enumerate(links, 1):
+        link = table.inner("links", values, number)
+        rel, href, kind = link.text("rel", ""), link.text("href", ""), link.text("type", "")
+        if not rel or not href:
+            link.wrong("href" if rel else "rel", expected)
+        link.close()
+        yield Link(rel, href, kind)

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: MIT
+"""systemd: the sockets it passed, what it wants to be told, the watchdog.
+
+The only module that imports systemd-python, and only where the environment says that systemd is
+there: a process without it starts faster and without the package. It knows no finger.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+UNNAMED = ("", "unknown")  # sd_listen_fds_with_names(3): what a socket without a name is called
+ACCEPTED = "connection"  # what a socket unit with Accept=yes passes
+
+
+class ActivationError(Exception):
+    """What was passed cannot be served; the text says what to change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """A listening stream socket that was passed, and its name ("" where it has none)."""
+
+    name: str
+    socket: socket.socket
+
+
+def passed_sockets(environment: Mapping[str, str]) -> list[Passed]:
+    """Return the sockets that systemd passed to this process; sd_listen_fds_with_names(3).
+
+    They are inherited: never to be bound, listened on, shut down or flushed. A socket that has its
+    unit's name has none of its own. Raises ActivationError where one is not a listening stream
+    socket, or where systemd-python is missing.
+    """
+    if environment.get("LISTEN_PID") != str(os.getpid()):
+        return []
+    daemon = _daemon()
+    if daemon is None:
+        raise ActivationError(
+            "systemd passed sockets, but the Python module systemd is not installed: install"
+            " python3-systemd (Debian, Fedora), python-systemd (Arch), systemd-python (PyPI)"
+        )
+    passed = []
+    for fd, name in sorted(daemon.listen_fds_with_names(unset_environment=True).items()):
+        if name == ACCEPTED or not daemon.is_socket(fd, type=socket.SOCK_STREAM, listening=1):
+            raise ActivationError(
+                f'descriptor {fd}, "{name}", is no listening stream socket: the socket unit needs'
+                " ListenStream= and Accept=no"
+            )
+        own = "" if name in UNNAMED or name.endswith(".socket") else name
+        passed.append(Passed(own, socket.socket(fileno=fd)))
+    return passed
+
+
+class Notifier:
+    """Tells systemd how the service is: sd_notify(3). Without systemd it does nothing."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._daemon = _daemon() if environment.get("NOTIFY_SOCKET") else None
+
+    @property
+    def heard(self) -> bool:
+        """Whether anybody is told: messages cost 0.2 ms each, so what leads to one may be saved."""
+        return self._daemon is not None
+
+    def tell(self, *assignments: str) -> None:
+        """Send `assignments`, such as "READY=1", in one message."""
+        if self._daemon is not None:
+            self._daemon.notify("\n".join(assignments))
+
+
+def watchdog_interval(environment: Mapping[str, str]) -> float | None:
+    """Return the seconds between two pings, half of what systemd allows, or None where it does not
+    watch this process. sd_watchdog_enabled(3).
+    """
+    if environment.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+        return None
+    try:
+        usec = int(environment.get("WATCHDOG_USEC", "0"))
+    except ValueError:
+        return None
+    return usec / 2e6 if usec > 0 else None
+
+
+def _daemon() -> Any:  # systemd-python has no types
+    try:
+        from systemd import daemon
+    except ImportError:
+        return None
+    return daemon
