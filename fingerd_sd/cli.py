@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from fingerd_sd import __version__, ruip, settings
 from fingerd_sd.config import ConfigError, Mistake
 from fingerd_sd.directory import Directory
+from fingerd_sd.forward import Forwarder
 from fingerd_sd.journal import Journal, JournalHandler, open_journal
 from fingerd_sd.policy import Client, Policy
 from fingerd_sd.ruip import Answer, Ruip
@@ -112,15 +113,18 @@ async def _ask(
     client: Client,
     explained: bool,
 ) -> Answer:
-    rules = Ruip(policy, directory, time.monotonic)
+    rules = Ruip(policy, directory, time.monotonic, _forwarder(loaded))
     if len(line) > loaded.limits.max_query:
         return rules.malformed(line)
-    if explained:
-        from fingerd_sd.explain import explain
+    try:
+        if explained:
+            from fingerd_sd.explain import explain
 
-        for told in await explain(policy, directory, line, client):
-            print(told, file=sys.stderr)
-    return await rules.answer(line, client)
+            for told in await explain(policy, directory, line, client):
+                print(told, file=sys.stderr)
+        return await rules.answer(line, client)
+    finally:
+        await rules.close()
 
 
 def serve(config: Path | None, listen: Sequence[tuple[str, int]]) -> int:
@@ -186,12 +190,18 @@ def _setup(loaded: Settings, journal: Journal) -> Setup:
         )
 
     return Setup(
-        Ruip(policy, directory, time.monotonic),
+        Ruip(policy, directory, time.monotonic, _forwarder(loaded)),
         loaded.limits,
         query_log if loaded.log_queries else None,
         loaded.idle_exit,
         loaded.warnings,
     )
+
+
+def _forwarder(loaded: Settings) -> Forwarder:
+    """Return the forwarder, whose deadline is the client's, less what it takes to say so."""
+    whole = loaded.limits.answer_timeout
+    return Forwarder(max(whole - 1, whole / 2))
 
 
 def _bind(host: str, port: int) -> socket.socket:

@@ -9,6 +9,7 @@ name, project and plan.
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -28,12 +29,19 @@ LOCAL = "127.0.0.1"  # what a client on an AF_UNIX socket counts as: it is on th
 MAX_RATE = 1_000_000  # queries a minute: beyond what one machine answers
 MAX_CLIENTS = 4096  # clients whose audience is remembered, about 300 octets each
 MAX_BUCKETS = 65536  # clients whose rate is remembered, about 150 octets each
+MAX_HOSTS = 4  # of one {Q2}: long chains hide who asks, or keep hosts busy with each other
 IPV6_CLIENT = 64  # bits: one subscriber has at least a /64 (RFC 6177), so one /64 is one client
+
+# A host name (RFC 1123 §2.1, and the underscores that there are) or an IP address; no zone.
+_HOST = re.compile("[0-9a-z:](?:[0-9a-z._:-]{0,251}[0-9a-z:])?")
+_PATTERN = re.compile("[0-9a-z*:._-]{1,253}")
 
 
 @dataclass(frozen=True, slots=True)
 class Audience:
-    """Those who are treated alike. `rate`: queries a minute from one client, 0 for no limit."""
+    """Those who are treated alike. `rate`: queries a minute from one client, 0 for no limit.
+    `forward_hosts`: which hosts `forward` may relay to, in lower case, "*" for any characters.
+    """
 
     name: str = "everyone"
     networks: tuple[Network, ...] = tuple(ipaddress.ip_network(net) for net in EVERYWHERE)
@@ -42,6 +50,7 @@ class Audience:
     forward: bool = False
     match_names: bool = False
     rate: int = 0
+    forward_hosts: tuple[str, ...] = ()
 
     def holds(self, address: Address) -> bool:
         """Whether a client at `address` belongs to this audience."""
@@ -71,12 +80,61 @@ def read_audience(table: Table) -> Audience:
         forward=table.boolean("forward", False),
         match_names=table.boolean("match_names", False),
         rate=table.integer("rate", 0, 0, MAX_RATE, "queries a minute"),
+        forward_hosts=tuple(map(_host, table.strings("forward_hosts", ()))),
     )
-    for key in ("list", "forward", "match_names"):
+    _check_forwarding(table, audience)
+    for key in ("list", "match_names"):
         if getattr(audience, key):
             table.wrong(key, "is not in this version; leave it false")
     table.close()
     return audience
+
+
+def _check_forwarding(table: Table, audience: Audience) -> None:
+    """Report what would make an open relay, or none. RFC 1288 §3.2.1."""
+    patterns = audience.forward_hosts
+    for pattern in patterns:
+        if not _PATTERN.fullmatch(pattern):
+            table.wrong(
+                "forward_hosts",
+                f'expected host names such as "*.example.org" or "finger.example.net", not'
+                f' "{pattern}"',
+            )
+    if audience.forward and not patterns:
+        table.wrong(
+            "forward_hosts",
+            "is missing, and forward = true needs it: an array of the hosts that may be relayed to,"
+            ' such as ["*.example.org", "finger.example.net"]; a relay to everywhere is misused',
+        )
+    everybody = all(ipaddress.ip_network(net) in audience.networks for net in EVERYWHERE)
+    if audience.forward and everybody and any(not p.strip("*.:-_") for p in patterns):
+        table.wrong(
+            "forward_hosts",
+            "would let everybody relay to everywhere; name the hosts, or give this audience the"
+            " networks that may",
+        )
+    if patterns and not audience.forward:
+        table.unwise("forward_hosts", "does nothing while forward = false")
+
+
+def _host(text: str) -> str:
+    """Return a host's name as names are compared: in lower case, without the root's dot; an IP
+    address in its usual form.
+    """
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        return text.lower().removesuffix(".")
+
+
+def _matches(patterns: Sequence[str], host: str) -> bool:
+    name = _host(host)
+    return any(re.fullmatch(re.escape(pattern).replace(r"\*", ".*"), name) for pattern in patterns)
+
+
+def names_literally(patterns: Sequence[str], host: str) -> bool:
+    """Whether one of `patterns`, an audience's forward_hosts, names `host` without "*"."""
+    return _host(host) in patterns
 
 
 def _mended(text: str) -> str:
@@ -148,11 +206,24 @@ class Policy:
         """Return the refusal of `query`, or None where it may be answered. RFC 1288 §3.2.1 and
         §3.2.2: refusing is an answer of its own, and has a text.
         """
-        if query.hosts and not audience.forward:
+        if query.hosts and self.forwarding_denied(query, audience):
             return FORWARDING_DENIED
         if query.is_list and not audience.list:
             return LIST_DENIED
         return None
+
+    def forwarding_denied(self, query: Query, audience: Audience) -> str:
+        """Return why `query`, a {Q2}, is not relayed; "" where it is. For `ask --explain`."""
+        if not audience.forward:
+            return "forward = false"
+        if len(query.hosts) > MAX_HOSTS:
+            return f"more than {MAX_HOSTS} hosts in the query"
+        host = query.hosts[-1]
+        if not all(_HOST.fullmatch(_host(hop)) for hop in query.hosts):
+            return "what is no host name"
+        if not _matches(audience.forward_hosts, host):
+            return f"forward_hosts without {host}"
+        return ""
 
     def admit(self, client: Client, now: float) -> bool:
         """Whether `client` may ask once more at `now`, in monotonic seconds, and count it.
