@@ -109,9 +109,7 @@ class CommandSource:
         options = self._options
         argv = arguments(options.argv, user)
         if argv is None:
-            return Absent(
-                'the name begins with "-", and no "--" in argv keeps it from being an option'
-            )
+            return Absent('the name would be an option: it begins with "-", and argv has no "--"')
         waiting = True
         try:
             async with asyncio.timeout(options.timeout), self._places:
@@ -119,9 +117,8 @@ class CommandSource:
                 outcome = await run(argv, options.max_output)
         except TimeoutError:
             why = f"{options.max_running} were running all the time" if waiting else "killed"
-            raise SourceError(
-                f"{options.argv[0]}: no end in {options.timeout:g} s; {why}"
-            ) from None
+            late = f"no end in {options.timeout:g} s; {why}"
+            raise SourceError(f"{options.argv[0]}: {late}") from None
         except (OSError, ValueError) as error:  # ValueError: the name holds a NUL
             raise SourceError(f"{options.argv[0]}: cannot be run: {_why(error)}") from None
         return self._said(outcome.status, outcome.output)

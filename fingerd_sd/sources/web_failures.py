@@ -33,7 +33,7 @@ class BackOff:
 
     def failed(self, now: float) -> float:
         """Count a failure at `now`; return the seconds to leave it alone."""
-        wait = min(LONGEST, FIRST * 2 ** min(self.failures, 16))
+        wait = min(LONGEST, FIRST * (1 << min(self.failures, 16)))
         self.failures += 1
         self.until = now + wait
         return wait

@@ -159,7 +159,7 @@ def _read_headers(table: Table) -> Headers:
                 table.wrong("headers", f"{name}: expected the name of a credential")
                 continue
             headers[name] = Credential(credential)
-            _look_for(headers[name], table)
+            _look_for(Credential(credential), table)
         else:
             table.wrong(
                 "headers",
@@ -168,9 +168,8 @@ def _read_headers(table: Table) -> Headers:
     return MappingProxyType(headers)
 
 
-def _look_for(credential: str | Credential, table: Table) -> None:
+def _look_for(credential: Credential, table: Table) -> None:
     """Warn of a credential that was not passed; `check` runs without those of the unit."""
-    assert isinstance(credential, Credential)
     try:
         credential.read()
     except SourceError as error:

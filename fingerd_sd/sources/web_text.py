@@ -24,61 +24,14 @@ _CHARSETS = ("utf-", "ascii", "iso8859", "cp", "koi8", "gb", "big5", "shift_jis"
 _META = re.compile(rb"""<meta[^>]{0,200}?charset\s*=\s*["']?\s*([\w.:-]{1,40})""", re.I)
 _BLANKS = re.compile("[ \t\n\r\f]+")
 
-_HIDDEN = frozenset(
-    [
-        "head",
-        "script",
-        "style",
-        "template",
-        "iframe",
-        "object",
-        "canvas",
-        "svg",
-        "audio",
-        "video",
-        "select",
-        "textarea",
-    ]
-)
-_PARAGRAPHS = frozenset(
-    [
-        "p",
-        "h1",
-        "h2",
-        "h3",
-        "h4",
-        "h5",
-        "h6",
-        "ul",
-        "ol",
-        "dl",
-        "pre",
-        "blockquote",
-        "table",
-        "figure",
-        "hr",
-        "address",
-        "form",
-    ]
-)
-_LINES = frozenset(
-    [
-        "div",
-        "li",
-        "dt",
-        "dd",
-        "tr",
-        "section",
-        "article",
-        "header",
-        "footer",
-        "main",
-        "nav",
-        "aside",
-        "figcaption",
-        "caption",
-    ]
-)
+
+def _tags(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_HIDDEN = _tags("head script style template iframe object canvas svg audio video select textarea")
+_PARAGRAPHS = _tags("p h1 h2 h3 h4 h5 h6 ul ol dl pre blockquote table figure hr address form")
+_LINES = _tags("div li dt dd tr section article header footer main nav aside figcaption caption")
 
 
 def to_text(body: bytes, content_type: str) -> str:
