@@ -78,9 +78,24 @@ def check(config: Path | None) -> int:
         return EX_CONFIG
     for warning in loaded.warnings:
         print(f"warning: {warning}", file=sys.stderr)
+    for lack in _sandbox(loaded):
+        print(f"warning: {lack}", file=sys.stderr)
     names = ", ".join(mounted.source.name for mounted in loaded.sources)
     print(f"{config or settings.MAIN}: in order; sources: {names or 'none'}")
     return EX_OK
+
+
+def _sandbox(loaded: Settings) -> Sequence[str]:
+    """Return what the unit on this machine lacks for this configuration, where that can be told."""
+    from fingerd_sd.directory import Needs
+    from fingerd_sd.sandbox import effective_unit, missing
+
+    sources = (mounted.source for mounted in loaded.sources)
+    needs = [(source.name, getattr(source, "needs", Needs())) for source in sources]
+    if any(audience.forward for audience in loaded.audiences):
+        needs.append(("forward = true", Needs(network=True)))
+    unit = effective_unit() if any(need != Needs() for _, need in needs) else None
+    return [] if unit is None else list(missing(needs, unit))
 
 
 def ask(config: Path | None, address: str, query: str, explained: bool) -> int:

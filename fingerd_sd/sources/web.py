@@ -138,20 +138,20 @@ class WebSource:
                 page = await self._fetch(url, kept)
                 return await self._said(user, url, page, kept)
             except SourceError as failure:
-                error = failure
-                self._failed(user, url, failure, broken)
+                self._failed(user, failure, broken)
+                error = SourceError(f"{url}: {failure}", self._site.since is not None)
             finally:
                 site.probing = False
         if kept is None:
             raise error
         if not error.told:
             event = self._event("SOURCE_FAILED")
-            log.warning("Source %s stands in: %s: %s", self.name, url, error, extra=event)
+            log.warning("Source %s gives an old answer: %s", self.name, error, extra=event)
         age = _age(self._clock() - kept.at)
         text = kept.text if kept.text.endswith("\n") else kept.text + "\n"
         return Text(
             f"{text}[This answer is {age} old: no newer one can be had now]\n",
-            f"{url}, {age} old: {error}",
+            f"{url}, {age} old, since: {error}",
             min(STANDS_IN, self._options.ttl),
         )
 
@@ -210,7 +210,7 @@ class WebSource:
         age, ttl = now - kept.at, self._options.ttl
         return Text(kept.text, f"{url}, asked {_age(age)} ago", max(0, ttl - age))
 
-    def _failed(self, user: str, url: str, error: SourceError, broken: BackOff) -> None:
+    def _failed(self, user: str, error: SourceError, broken: BackOff) -> None:
         """Count the failure `error`; tell the journal where the site begins to fail."""
         if isinstance(error, _BusyError):
             return
@@ -224,7 +224,6 @@ class WebSource:
                 error,
                 extra=self._event("SITE_FAILS"),
             )
-        error.told = self._site.since is not None
 
     def _event(self, event: str) -> dict[str, object]:
         return {"event": event, "fields": {"FINGER_SOURCE": self.name}}
