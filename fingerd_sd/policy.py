@@ -23,6 +23,7 @@ from fingerd_sd.text import is_printable
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+EVERYONE = "everyone"  # the audience of those whom no other holds
 DEFAULT_SHOW = ("name", "project", "plan")
 EVERYWHERE = ("0.0.0.0/0", "::/0")
 LOCAL = "127.0.0.1"  # what a client on an AF_UNIX socket counts as: it is on this machine
@@ -43,8 +44,8 @@ class Audience:
     `forward_hosts`: which hosts `forward` may relay to, in lower case, "*" for any characters.
     """
 
-    name: str = "everyone"
-    networks: tuple[Network, ...] = tuple(ipaddress.ip_network(net) for net in EVERYWHERE)
+    name: str = EVERYONE
+    networks: tuple[Network, ...] = tuple(map(ipaddress.ip_network, EVERYWHERE))
     show: frozenset[str] = frozenset(DEFAULT_SHOW)
     list: bool = False
     forward: bool = False
@@ -69,9 +70,12 @@ def read_audience(table: Table) -> Audience:
                 f'expected networks such as "192.0.2.0/24" or "2001:db8::/32", not "{text}"'
                 f"{_mended(text)}",
             )
-    name = table.text("name", "everyone")
+    name = table.text("name", EVERYONE)
     if not name or not is_printable(name):
         table.wrong("name", "expected a name of printable characters: it goes into the journal")
+    if name == EVERYONE and set(networks) != set(Audience().networks):
+        # Two audiences of one name, this and the implied one, would share answers.
+        table.wrong("networks", f'"{EVERYONE}" is everyone: give this audience a name of its own')
     audience = Audience(
         name=name,
         networks=tuple(networks),
@@ -174,7 +178,7 @@ class Policy:
     """
 
     def __init__(self, audiences: Sequence[Audience], log_client: str = "full") -> None:
-        self._audiences = tuple(audiences)
+        self._audiences = (*audiences, Audience())
         self._log_client = log_client
         self._clients: dict[str, Client] = {}
         self._buckets: dict[tuple[str, str], _Bucket] = {}
@@ -198,7 +202,7 @@ class Policy:
         key = str(address)
         if address.version == 6:
             key = str(ipaddress.ip_network((address, IPV6_CLIENT), strict=False))
-        audience = next((a for a in self._audiences if a.holds(address)), Audience())
+        audience = next(a for a in self._audiences if a.holds(address))
         text = str(address) if peer else "local"
         return Client(text, _logged(text, self._log_client), key, audience)
 
