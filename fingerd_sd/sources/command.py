@@ -64,8 +64,10 @@ def read(table: Table, name: str) -> CommandSource:
 
 def _read_argv(table: Table) -> tuple[str, ...]:
     argv = table.strings("argv", ())
-    if not argv:
+    if not argv and table.value("argv") in (None, []):
         table.wrong("argv", f'is missing; such as ["/usr/bin/finger", "-lm", "--", "{USER}"]')
+    elif not argv:
+        pass  # no array of strings, which has been said
     elif not os.path.isabs(argv[0]):
         table.wrong("argv", f'expected the program\'s whole path first, not "{argv[0]}"')
     elif USER in argv[0]:
