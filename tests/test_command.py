@@ -22,7 +22,9 @@ from fingerd_sd.entry import Absent, Text
 from fingerd_sd.sources.command import CommandSource, Options, arguments
 
 PATIENCE = 30.0  # seconds; reached only by a failure
-SHELL_METACHARACTERS = (";id", "$(id)", "`id`", "|id", "a b", "*", "%s", "\\", "'", '"', "&", "~root")
+SHELL_METACHARACTERS = (
+    *(";id", "$(id)", "`id`", "|id", "&id", ">id", "a b", "*", "%s", "\\", "'", '"', "~root"),
+)
 
 
 def source(*argv: str, **options: Any) -> CommandSource:
@@ -249,20 +251,18 @@ def test_no_more_than_max_running_run_at_once(tmp_path: Path) -> None:
 
 def test_who_waits_for_a_place_waits_within_the_deadline(tmp_path: Path) -> None:
     asked = sh(f"echo >{tmp_path}/$1; sleep 3600", max_running=1, timeout=1.0)
-    with pytest.raises(SourceError, match="1 were running all the time"):
 
-        async def ask_two() -> None:
-            first = asyncio.create_task(asked.find("first"))
-            await until((tmp_path / "--").exists, "the first to run")
-            second = CommandSource("second", Options(("/bin/true",), timeout=0.1, max_running=1))
-            second._places = asked._places
-            try:
-                await second.find("second")
-            finally:
-                with pytest.raises(SourceError, match="killed"):
-                    await first
+    async def ask_two() -> None:
+        first = asyncio.create_task(asked.find("first"))
+        await until((tmp_path / "--").exists, "the first to run")
+        second = CommandSource("second", Options(("/bin/true",), timeout=0.1, max_running=1))
+        second._places = asked._places
+        with pytest.raises(SourceError, match="1 were running all the time"):
+            await second.find("second")
+        with pytest.raises(SourceError, match="killed"):
+            await first
 
-        asyncio.run(ask_two())
+    asyncio.run(ask_two())
 
 
 def test_many_runs_of_all_kinds_leave_nothing() -> None:
