@@ -21,7 +21,7 @@ from fingerd_sd import __version__, ruip, settings
 from fingerd_sd.config import ConfigError, Mistake
 from fingerd_sd.directory import Directory
 from fingerd_sd.forward import Forwarder
-from fingerd_sd.journal import Journal, JournalHandler, open_journal
+from fingerd_sd.journal import Journal, JournalHandler, StreamJournal, open_journal
 from fingerd_sd.policy import Client, Policy
 from fingerd_sd.ruip import Answer, Ruip
 from fingerd_sd.service import Service, Setup
@@ -81,7 +81,8 @@ def check(config: Path | None) -> int:
     for lack in _sandbox(loaded):
         print(f"warning: {lack}", file=sys.stderr)
     names = ", ".join(mounted.source.name for mounted in loaded.sources)
-    print(f"{config or settings.MAIN}: in order; sources: {names or 'none'}")
+    files = ", ".join(map(str, loaded.files)) or "no configuration, so the defaults"
+    print(f"{files}: in order; sources: {names or 'none'}")
     return EX_OK
 
 
@@ -100,7 +101,7 @@ def _sandbox(loaded: Settings) -> Sequence[str]:
 
 def ask(config: Path | None, address: str, query: str, explained: bool) -> int:
     """Print what a client at `address` would get for the line `query`, with no socket."""
-    _log_to(open_journal(os.environ), logging.WARNING)
+    _log_to(StreamJournal(sys.stderr.fileno(), prefixes=False), logging.WARNING)
     try:
         loaded = load(config)
     except ConfigError as error:
@@ -130,11 +131,15 @@ async def _ask(
 ) -> Answer:
     rules = Ruip(policy, directory, time.monotonic, _forwarder(loaded))
     if len(line) > loaded.limits.max_query:
+        if explained:
+            print(f"query: longer than max_query, {loaded.limits.max_query}", file=sys.stderr)
         return rules.malformed(line)
     try:
         if explained:
             from fingerd_sd.explain import explain
 
+            if os.geteuid() == 0:
+                print("note: root may read homes that the service may not", file=sys.stderr)
             for told in await explain(policy, directory, line, client):
                 print(told, file=sys.stderr)
         return await rules.answer(line, client)

@@ -13,7 +13,8 @@ import ipaddress
 import logging
 import socket
 
-from fingerd_sd.policy import Address, names_literally
+from fingerd_sd.hosts import names_literally
+from fingerd_sd.policy import Address
 from fingerd_sd.pool import Pool
 from fingerd_sd.query import Query
 from fingerd_sd.reply import CUT_MARK

@@ -9,13 +9,13 @@ name, project and plan.
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from fingerd_sd.config import Table
 from fingerd_sd.entry import ATOMS
+from fingerd_sd.hosts import check_patterns, denied, same_name
 from fingerd_sd.query import Query
 from fingerd_sd.reply import FORWARDING_DENIED, LIST_DENIED
 from fingerd_sd.text import is_printable
@@ -30,12 +30,7 @@ LOCAL = "127.0.0.1"  # what a client on an AF_UNIX socket counts as: it is on th
 MAX_RATE = 1_000_000  # queries a minute: beyond what one machine answers
 MAX_CLIENTS = 4096  # clients whose audience is remembered, about 300 octets each
 MAX_BUCKETS = 65536  # clients whose rate is remembered, about 150 octets each
-MAX_HOSTS = 4  # of one {Q2}: long chains hide who asks, or keep hosts busy with each other
 IPV6_CLIENT = 64  # bits: one subscriber has at least a /64 (RFC 6177), so one /64 is one client
-
-# A host name (RFC 1123 §2.1, and the underscores that there are) or an IP address; no zone.
-_HOST = re.compile("[0-9a-z:](?:[0-9a-z._:-]{0,251}[0-9a-z:])?")
-_PATTERN = re.compile("[0-9a-z*:._-]{1,253}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +51,18 @@ class Audience:
     def holds(self, address: Address) -> bool:
         """Whether a client at `address` belongs to this audience."""
         return any(address.version == net.version and address in net for net in self.networks)
+
+    def holds_all(self, other: Audience) -> bool:
+        """Whether every network of `other` lies in one of this audience's."""
+        return all(any(_lies_in(net, mine) for mine in self.networks) for net in other.networks)
+
+
+def _lies_in(inner: Network, outer: Network) -> bool:
+    if isinstance(inner, ipaddress.IPv4Network) and isinstance(outer, ipaddress.IPv4Network):
+        return inner.subnet_of(outer)
+    if isinstance(inner, ipaddress.IPv6Network) and isinstance(outer, ipaddress.IPv6Network):
+        return inner.subnet_of(outer)
+    return False
 
 
 def read_audience(table: Table) -> Audience:
@@ -84,61 +91,15 @@ def read_audience(table: Table) -> Audience:
         forward=table.boolean("forward", False),
         match_names=table.boolean("match_names", False),
         rate=table.integer("rate", 0, 0, MAX_RATE, "queries a minute"),
-        forward_hosts=tuple(map(_host, table.strings("forward_hosts", ()))),
+        forward_hosts=tuple(map(same_name, table.strings("forward_hosts", ()))),
     )
-    _check_forwarding(table, audience)
+    everybody = any(str(net) in EVERYWHERE for net in networks)
+    check_patterns(table, audience.forward, audience.forward_hosts, everybody)
     for key in ("list", "match_names"):
         if getattr(audience, key):
             table.wrong(key, "is not in this version; leave it false")
     table.close()
     return audience
-
-
-def _check_forwarding(table: Table, audience: Audience) -> None:
-    """Report what would make an open relay, or none. RFC 1288 §3.2.1."""
-    patterns = audience.forward_hosts
-    for pattern in patterns:
-        if not _PATTERN.fullmatch(pattern):
-            table.wrong(
-                "forward_hosts",
-                f'expected host names such as "*.example.org" or "finger.example.net", not'
-                f' "{pattern}"',
-            )
-    if audience.forward and not patterns:
-        table.wrong(
-            "forward_hosts",
-            "is missing, and forward = true needs it: an array of the hosts that may be relayed to,"
-            ' such as ["*.example.org", "finger.example.net"]; a relay to everywhere is misused',
-        )
-    everybody = all(ipaddress.ip_network(net) in audience.networks for net in EVERYWHERE)
-    if audience.forward and everybody and any(not p.strip("*.:-_") for p in patterns):
-        table.wrong(
-            "forward_hosts",
-            "would let everybody relay to everywhere; name the hosts, or give this audience the"
-            " networks that may",
-        )
-    if patterns and not audience.forward:
-        table.unwise("forward_hosts", "does nothing while forward = false")
-
-
-def _host(text: str) -> str:
-    """Return a host's name as names are compared: in lower case, without the root's dot; an IP
-    address in its usual form.
-    """
-    try:
-        return str(ipaddress.ip_address(text))
-    except ValueError:
-        return text.lower().removesuffix(".")
-
-
-def _matches(patterns: Sequence[str], host: str) -> bool:
-    name = _host(host)
-    return any(re.fullmatch(re.escape(pattern).replace(r"\*", ".*"), name) for pattern in patterns)
-
-
-def names_literally(patterns: Sequence[str], host: str) -> bool:
-    """Whether one of `patterns`, an audience's forward_hosts, names `host` without "*"."""
-    return _host(host) in patterns
 
 
 def _mended(text: str) -> str:
@@ -220,14 +181,7 @@ class Policy:
         """Return why `query`, a {Q2}, is not relayed; "" where it is. For `ask --explain`."""
         if not audience.forward:
             return "forward = false"
-        if len(query.hosts) > MAX_HOSTS:
-            return f"more than {MAX_HOSTS} hosts in the query"
-        host = query.hosts[-1]
-        if not all(_HOST.fullmatch(_host(hop)) for hop in query.hosts):
-            return "what is no host name"
-        if not _matches(audience.forward_hosts, host):
-            return f"forward_hosts without {host}"
-        return ""
+        return denied(query.hosts, audience.forward_hosts)
 
     def admit(self, client: Client, now: float) -> bool:
         """Whether `client` may ask once more at `now`, in monotonic seconds, and count it.

@@ -17,7 +17,8 @@ from fingerd_sd.cli import main
 from fingerd_sd.config import ConfigError
 from fingerd_sd.directory import Directory
 from fingerd_sd.forward import Forwarder, is_elsewhere, relayed
-from fingerd_sd.policy import MAX_HOSTS, Audience, Policy
+from fingerd_sd.hosts import MAX_HOSTS
+from fingerd_sd.policy import Audience, Policy
 from fingerd_sd.query import parse
 from fingerd_sd.ruip import FAILED, FOUND, REFUSED, Answer, Ruip
 from fingerd_sd.server import Limits, Server
