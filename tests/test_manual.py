@@ -29,7 +29,7 @@ from fingerd_sd.config import Table
 from fingerd_sd.entry import ATOMS
 from fingerd_sd.journal import MESSAGE_IDS
 from fingerd_sd.ruip import RESULTS
-from fingerd_sd.sources import BUILT_IN, PLANNED
+from fingerd_sd.sources import BUILT_IN
 
 TREE = Path(__file__).parents[1]
 MAN = TREE / "packaging/man"
@@ -135,6 +135,12 @@ rel = "self"
 href = "https://example.org/"
 [[source]]
 type = "accounts"
+[[source]]
+type = "command"
+argv = ["/usr/bin/finger", "-lm", "--", "{user}"]
+[[source]]
+type = "web"
+url = "https://example.org/~{user}"
 """
 TABLES = {  # the table in ONE_OF_EACH, and the headings under which its keys are described
     "server": [("SERVER", "")],
@@ -143,6 +149,8 @@ TABLES = {  # the table in ONE_OF_EACH, and the headings under which its keys ar
     "source[1].users.alice": [("STATIC SOURCES", "Persons")],
     "source[1].users.alice.links[1]": [("STATIC SOURCES", "Links")],
     "source[2]": [("SOURCES", ""), ("ACCOUNT SOURCES", "")],
+    "source[3]": [("SOURCES", ""), ("COMMAND SOURCES", "")],
+    "source[4]": [("SOURCES", ""), ("WEB SOURCES", "")],
 }
 
 
@@ -207,7 +215,7 @@ def test_the_manual_has_every_atom_and_no_other() -> None:
 
 def test_the_manual_has_every_type_of_source_and_no_other() -> None:
     (item,) = (item for item in items(CONFIG_PAGE, "SOURCES", "") if item.names == ["type"])
-    assert set(re.findall(r"^\.Cm (\w+)", item.body, re.MULTILINE)) == {*BUILT_IN, *PLANNED}
+    assert set(re.findall(r"^\.Cm (\w+)", item.body, re.MULTILINE)) == set(BUILT_IN)
 
 
 # --- the command ---
