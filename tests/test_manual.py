@@ -303,7 +303,10 @@ def test_the_manual_has_every_signal_and_no_other() -> None:
 # --- the journal ---
 
 FIELDS = set(re.findall("FINGER_[A-Z]+", CODE))
-FIELDS_OF = {"QUERY": FIELDS, "SOURCE_FAILED": {"FINGER_SOURCE"}}  # by event, where it has any
+FIELDS_OF = {  # by event, where it has any
+    "QUERY": FIELDS,
+    **dict.fromkeys(("SOURCE_FAILED", "SITE_FAILS", "SITE_BACK"), {"FINGER_SOURCE"}),
+}
 
 
 def test_the_manual_has_every_field_of_the_journal_and_no_other() -> None:
@@ -455,12 +458,13 @@ def test_what_the_example_comments_out_are_the_defaults(
     tables = tomllib.loads(text)
     there = [(tables["server"], known["server"])]
     there += [(table, known["audience[1]"]) for table in tables["audience"]]
-    sources = {"static": "source[1]", "accounts": "source[2]"}
+    types = ("static", "accounts", "command", "web")
+    sources = {name: f"source[{number}]" for number, name in enumerate(types, 1)}
     there += [(table, known[sources[table["type"]]]) for table in tables["source"]]
     for values, keys in there:
         for key, value in values.items():
             default = keys[key].default
-            if default not in (None, "", ()):
+            if default not in (None, "", ()):  # what must be set has an example
                 assert value == (list(default) if isinstance(default, tuple) else default), key
     assert set(tables["server"]) == set(known["server"])
 

@@ -11,11 +11,11 @@ from __future__ import annotations
 import asyncio
 import io
 import os
-import signal
 import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from signal import SIGKILL
 from types import MappingProxyType
 from typing import cast
 
@@ -128,7 +128,7 @@ class _Child:
     def _kill(self) -> None:
         # PermissionError: a set-user-ID program, which NoNewPrivileges= does not let be one.
         with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+            os.killpg(self._process.pid, SIGKILL)
 
 
 def _set(future: asyncio.Future[None]) -> None:
