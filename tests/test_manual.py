@@ -305,7 +305,7 @@ def test_the_manual_has_every_signal_and_no_other() -> None:
 FIELDS = set(re.findall("FINGER_[A-Z]+", CODE))
 FIELDS_OF = {  # by event, where it has any
     "QUERY": FIELDS,
-    **dict.fromkeys(("SOURCE_FAILED", "SITE_FAILS", "SITE_BACK"), {"FINGER_SOURCE"}),
+    **{event: {"FINGER_SOURCE"} for event in ("SOURCE_FAILED", "SITE_FAILS", "SITE_BACK")},
 }
 
 
@@ -474,7 +474,7 @@ def configurations() -> Iterator[tuple[str, str]]:
     for number, block in enumerate(fenced("README.md", "toml"), 1):
         yield f"README.md {number}", block
     literal = re.findall(
-        r"^\.Bd -literal.*\n(.*?)^\.Ed", (MAN / CONFIG_PAGE).read_text(), re.M | re.S
+        r"^\.Bd -literal[^\n]*\n(.*?)^\.Ed", (MAN / CONFIG_PAGE).read_text(), re.M | re.S
     )
     for number, block in enumerate(literal, 1):
         yield f"{CONFIG_PAGE} {number}", block
@@ -487,9 +487,18 @@ def fenced(document: str, language: str) -> list[str]:
 
 
 @pytest.mark.parametrize("text", [pytest.param(text, id=name) for name, text in configurations()])
-def test_a_configuration_in_the_documents_has_no_mistake(text: str, tmp_path: Path) -> None:
-    for name in re.findall('^file = "(.*)"$', text, re.MULTILINE):
+def test_a_configuration_in_the_documents_has_no_mistake(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    names = re.findall('^file = "(.*)"$', text, re.MULTILINE)
+    names += re.findall('credential = "(.*?)"', text)
+    for name in names:
         (tmp_path / name).touch()
+    for module in re.findall('^type = "web"$', text, re.MULTILINE) and ("aiohttp", "lxml"):
+        pytest.importorskip(module)
+    if "/usr/bin/finger" in text:
+        need("finger")
     file = tmp_path / "fingerd.toml"
     file.write_text(text)
     assert settings.load(file, None).warnings == ()

@@ -110,8 +110,13 @@ class WebSource:
         task = self._under_way.get(user)
         if task is None:
             task = self._under_way[user] = asyncio.create_task(self._ask(user, url, kept))
-            task.add_done_callback(lambda _: self._under_way.pop(user, None))
+            task.add_done_callback(lambda task: self._done(user, task))
         return await asyncio.shield(task)
+
+    def _done(self, user: str, task: asyncio.Task[Text | Absent]) -> None:
+        del self._under_way[user]
+        if not task.cancelled():
+            task.exception()  # known now, even where nobody has waited for it
 
     async def close(self) -> None:
         """End what is under way, and close the connections."""
