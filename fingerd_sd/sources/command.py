@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from fingerd_sd.config import Table
 from fingerd_sd.directory import Needs, SourceError
 from fingerd_sd.entry import Absent, Text
-from fingerd_sd.reply import CUT_MARK
 from fingerd_sd.sources.child import run
+from fingerd_sd.sources.userfile import CUT_MARK
 from fingerd_sd.text import decode_cut, one_line
 
 ABSENT = frozenset({1})  # exit statuses: what grep and many look-ups return for "not found"
