@@ -114,9 +114,18 @@ class Directory:
             try:
                 async with asyncio.timeout(source.timeout):
                     said = await source.find(user)
+            except asyncio.CancelledError as error:
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():
+                    raise  # it is we who are no longer wanted
+                failure: BaseException | None = error
             except Exception as error:  # whatever a source raises is its own failure, not ours
-                _log_failure(source, error)
-                steps.append(f"{source.name}: failed: {_summary(error)}")
+                failure = error
+            else:
+                failure = None
+            if failure is not None:
+                _log_failure(source, failure)
+                steps.append(f"{source.name}: failed: {_summary(failure)}")
                 failed = failed or source.name
                 continue
             own = getattr(said, "lifetime", None)
@@ -146,7 +155,7 @@ class Directory:
                     _log_failure(mounted.source, error)
 
 
-def _summary(error: Exception) -> str:
+def _summary(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
         return "no answer in time"
     if isinstance(error, SourceError):
@@ -154,7 +163,7 @@ def _summary(error: Exception) -> str:
     return "".join(traceback.format_exception_only(error)).strip()
 
 
-def _log_failure(source: Source, error: Exception) -> None:
+def _log_failure(source: Source, error: BaseException) -> None:
     if isinstance(error, SourceError) and error.told:
         return
     log.error(
