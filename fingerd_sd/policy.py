@@ -72,9 +72,10 @@ def read_audience(table: Table) -> Audience:
         match_names=table.boolean("match_names", False),
         rate=table.integer("rate", 0, 0, MAX_RATE, "queries a minute"),
     )
-    for key in ("list", "forward", "match_names"):
-        if getattr(audience, key):
-            table.wrong(key, "is not in this version; leave it false")
+    if audience.forward:
+        table.wrong("forward", "is not in this version; leave it false")
+    if audience.match_names and not audience.list:
+        table.wrong("match_names", "needs list = true: who may not list may not search (RFC 1288)")
     table.close()
     return audience
 

@@ -9,14 +9,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fingerd_sd.cache import Cache
-from fingerd_sd.directory import Directory
+from fingerd_sd.directory import Directory, Finding, Listing
 from fingerd_sd.policy import Audience, Client, Policy
+from fingerd_sd.presence import short_form
 from fingerd_sd.query import Query, QueryError, parse
-from fingerd_sd.reply import INTERNAL_ERROR, LIMITED, MALFORMED, NO_SUCH_USER, encode, long_form
+from fingerd_sd.reply import (
+    CUT_MARK,
+    INTERNAL_ERROR,
+    LIMITED,
+    LIST_DENIED,
+    MALFORMED,
+    NO_SUCH_USER,
+    encode,
+    long_form,
+)
 from fingerd_sd.text import escaped
 
 log = logging.getLogger(__name__)
@@ -41,12 +52,21 @@ class Answer:
 
 
 class Ruip:
-    """Answers query lines by `policy` from `directory`. `clock`: monotonic seconds."""
+    """Answers query lines by `policy` from `directory`. `clock`: monotonic seconds; `wall`: seconds
+    since the epoch.
+    """
 
-    def __init__(self, policy: Policy, directory: Directory, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        directory: Directory,
+        clock: Callable[[], float],
+        wall: Callable[[], float] = time.time,
+    ) -> None:
         self.policy = policy
         self._directory = directory
         self._clock = clock
+        self._wall = wall
         self._cache: Cache[tuple[str, bytes], Answer] = Cache()
         self._under_way: dict[tuple[str, Query], asyncio.Task[tuple[Answer, float]]] = {}
 
@@ -110,6 +130,8 @@ class Ruip:
         """Look `query` up; those who ask the same at the same time share one look-up, which goes on
         where one of them leaves.
         """
+        if not query.is_list:
+            query = replace(query, whois=False)  # one user is always told of in the long form
         key = (audience.name, query)
         task = self._under_way.get(key)
         if task is None:
@@ -120,13 +142,52 @@ class Ruip:
 
     async def _look_up(self, query: Query, audience: Audience) -> tuple[Answer, float]:
         """Return the answer to an allowed query and the seconds it may be reused for."""
+        if query.is_list:
+            return self._list(await self._directory.who(audience.name), query, audience)
         finding = await self._directory.find(query.user, audience.name)
         if finding.entries:
-            text, result = long_form(finding.entries, audience.show), FOUND
+            text, result = long_form(finding.entries, audience.show, self._wall()), FOUND
+        elif audience.match_names and audience.list:
+            return await self._match(query, audience, finding)
         else:
             text, result = (INTERNAL_ERROR, FAILED) if finding.failed else (NO_SUCH_USER, ABSENT)
         answer = Answer(encode(text), result, "", finding.source, finding.steps)
         return answer, finding.lifetime
+
+    def _list(self, listing: Listing, query: Query, audience: Audience) -> tuple[Answer, float]:
+        """Return who is here: RFC 1288 §2.5.1. With /W each of them is told of in the long form."""
+        if not listing.asked:  # no source can tell: to say that nobody is here would be a guess
+            text, result = LIST_DENIED, REFUSED
+        elif not listing.rows and listing.failed:
+            text, result = INTERNAL_ERROR, FAILED
+        else:
+            form = long_form(listing.entries, audience.show, self._wall()) if query.whois else ""
+            text = form or short_form(listing.rows, audience.show, self._wall())
+            text, result = _marked(text, listing.cut), FOUND
+        answer = Answer(encode(text), result, "", listing.source, listing.steps)
+        return answer, listing.lifetime
+
+    async def _match(
+        self, query: Query, audience: Audience, finding: Finding
+    ) -> tuple[Answer, float]:
+        """Return those with the full name asked for, since no login is called so: RFC 1288 §2.5.3.
+        `finding`: how that was found.
+        """
+        listing = await self._directory.match(query.user.split(), audience.name)
+        if listing.rows:
+            text = long_form(listing.entries, audience.show, self._wall())
+            text, result = _marked(text, listing.cut), FOUND
+        elif listing.failed or finding.failed:
+            text, result = INTERNAL_ERROR, FAILED
+        else:
+            text, result = NO_SUCH_USER, ABSENT
+        source = listing.source or finding.source
+        answer = Answer(encode(text), result, "", source, finding.steps + listing.steps)
+        return answer, min(finding.lifetime, listing.lifetime)
+
+
+def _marked(text: str, cut: bool) -> str:
+    return f"{text}{CUT_MARK}\n" if cut else text
 
 
 def _shown(line: bytes) -> str:
