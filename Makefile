@@ -18,11 +18,10 @@ CONFIG = $(DESTDIR)/etc/fingerd-sd
 
 run:
 	packaging/need.sh python3 python3-systemd systemd netcat-openbsd
-	@echo
-	@echo "Ask it from another terminal:  printf 'moshez\r\n' | nc localhost 1079"
-	@echo "Its log follows; Ctrl-C ends it."
-	@echo
-	exec systemd-socket-activate -l 127.0.0.1:1079 -l '[::1]:1079' --fdname=finger:finger \
+	@printf '\n%s\n%s\n\n' \
+	    "Ask it from another terminal:  printf 'moshez\\r\\n' | nc localhost 1079" \
+	    "Its log follows; Ctrl-C ends it."
+	@exec systemd-socket-activate -l 127.0.0.1:1079 -l '[::1]:1079' --fdname=finger:finger \
 	    $(PYTHON) -m fingerd_sd serve --config $(EXAMPLE)
 
 .venv/ready: requirements-dev.txt

@@ -157,7 +157,7 @@ class Connection:
             answer = ruip.malformed(self._buffer[: self._keeper.limits.max_query])
             more = True
         else:
-            ready = ruip.ready(line, client)
+            ready = ruip.ready(line, client, started)
             if ready is None:
                 self._spawn(self._answer_later(ruip, line, client, more, started))
                 return

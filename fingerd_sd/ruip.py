@@ -70,13 +70,13 @@ class Ruip:
         self._cache: Cache[tuple[str, bytes], Answer] = Cache()
         self._under_way: dict[tuple[str, Query], asyncio.Task[tuple[Answer, float]]] = {}
 
-    def ready(self, line: bytes, client: Client) -> Answer | None:
-        """Return the answer to `line` where it can be given without waiting, else None: then it
-        has not been counted yet, and `answer` is to be asked.
+    def ready(self, line: bytes, client: Client, now: float) -> Answer | None:
+        """Return the answer to `line` where it can be given at `now`, in monotonic seconds, without
+        waiting; else None: then it has not been counted yet, and `answer` is to be asked.
         """
-        now = self._clock()
-        answer = self._cache.get((client.audience.name, line), now)
-        if answer is None or self.policy.admit(client, now):
+        audience = client.audience
+        answer = self._cache.get((audience.name, line), now)
+        if answer is None or not audience.rate or self.policy.admit(client, now):
             return answer
         return self.limited(line)
 

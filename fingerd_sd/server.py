@@ -17,6 +17,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 from fingerd_sd.connection import RECEIVE, Connection, end_output, send_now
 from fingerd_sd.policy import Client
@@ -45,6 +46,30 @@ class Limits:
 
 # Called once for each query: the answer, the client, octets sent, microseconds it took.
 QueryLog = Callable[[Answer, Client, int, int], None]
+
+# Accepts one connection; returns it and its peer's address as text, "" on AF_UNIX.
+Taker = Callable[[], tuple[socket.socket, str]]
+
+
+def taker(listener: socket.socket) -> Taker:
+    """Return what accepts from `listener`.
+
+    `socket.accept` spends as long on enumerations and names as the kernel on the connection, so the
+    step below it is used where this Python has it. What that returns lacks `makefile` and `with`.
+    """
+    accept: Callable[[], tuple[int, Any]] | None = getattr(listener, "_accept", None)
+    is_unix = listener.family == socket.AF_UNIX
+    family, kind, proto = int(listener.family), int(listener.type), listener.proto
+
+    def take() -> tuple[socket.socket, str]:
+        if accept is None:
+            sock, address = listener.accept()
+        else:
+            fd, address = accept()
+            sock = cast(socket.socket, socket.SocketType(family, kind, proto, fd))
+        return sock, "" if is_unix else address[0]
+
+    return take
 
 
 class Server:
@@ -129,17 +154,16 @@ class Server:
         if not self._accepting and not self._stopped:
             self._accepting = True
             for listener in self._listeners:
-                self.loop.add_reader(listener, self._accept, listener)
+                self.loop.add_reader(listener, self._accept, taker(listener))
 
-    def _accept(self, listener: socket.socket) -> None:
-        """Take what waits at `listener`, at most BATCH connections."""
-        unix = listener.family == socket.AF_UNIX
+    def _accept(self, take: Taker) -> None:
+        """Take what waits at a listening socket, at most BATCH connections."""
         for _ in range(BATCH):
             if len(self._held) >= self.limits.max_connections:
                 self._pause()  # until one is closed
                 return
             try:
-                sock, address = listener.accept()
+                sock, peer = take()
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as error:
@@ -147,7 +171,7 @@ class Server:
                     self._out_of(error)
                     return
                 continue  # that connection failed before it was taken: accept(2)
-            self._serve(sock, "" if unix else address[0])
+            self._serve(sock, peer)
 
     def _out_of(self, error: OSError) -> None:
         """Pause, since accepting at once again would spin; what comes waits in the backlog."""
@@ -182,7 +206,7 @@ class Server:
             return
         # Only whole lines are ever ready, so that this is one line and nothing behind it.
         if octets and octets[-1] == 0x0A:
-            answer = self.ruip.ready(octets, client)
+            answer = self.ruip.ready(octets, client, started)
             if answer is not None:
                 sent = send_now(sock, answer.octets)
                 if sent == len(answer.octets):

@@ -45,8 +45,12 @@ def passed_sockets(environment: Mapping[str, str]) -> list[Passed]:
             "systemd passed sockets, but the Python module systemd is not installed: install"
             " python3-systemd (Debian, Fedora), python-systemd (Arch), systemd-python (PyPI)"
         )
+    try:
+        descriptors = daemon.listen_fds_with_names(unset_environment=True)
+    except OSError as error:
+        raise ActivationError(f"LISTEN_FDS and LISTEN_FDNAMES do not fit: {error}") from error
     passed = []
-    for fd, name in sorted(daemon.listen_fds_with_names(unset_environment=True).items()):
+    for fd, name in sorted(descriptors.items()):
         if name == ACCEPTED or not daemon.is_socket(fd, type=socket.SOCK_STREAM, listening=1):
             raise ActivationError(
                 f'descriptor {fd}, "{name}", is no listening stream socket: the socket unit needs'

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""A real process under socket activation."""

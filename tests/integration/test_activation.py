@@ -1,0 +1,276 @@
+# SPDX-License-Identifier: MIT
+"""The life of a real process: sockets passed in, readiness, reload, watchdog, leaving."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests.integration.process import (
+    PATIENCE,
+    ROOT,
+    ask,
+    configured,
+    everything,
+    listener,
+    serving,
+)
+
+MOSHEZ = '[[source]]\ntype = "static"\nusers = { moshez = "Happy and well" }\n'
+IDLE_EXITS = 60  # processes that leave while queries come; the booted systemd does a thousand
+QUERIES = 600
+
+
+def test_the_tutorials_steps_by_configuration(tmp_path: Path) -> None:
+    closed = listener()
+    address = closed.getsockname()
+    closed.close()
+    with pytest.raises(ConnectionRefusedError), socket.create_connection(address):
+        pass  # step one: nothing listens
+    config = configured(tmp_path, "[server]\nquery_timeout = 0.5\n[[source]]\ntype = 'static'\n")
+    with listener() as sock, serving([sock], tmp_path, "--config", config) as running:
+        with socket.create_connection(sock.getsockname()) as silent:
+            silent.settimeout(PATIENCE)
+            assert everything(silent) == b""  # silence: closed by the deadline
+        assert ask(sock, b"moshez\r\n") == b"No such user\r\n"  # an empty directory
+        Path(config).write_text(MOSHEZ)
+        running.process.send_signal(signal.SIGHUP)
+        running.wait_for("RELOADING=1")
+        running.wait_for("READY=1")
+        assert ask(sock, b"moshez\r\n") == b"Happy and well\r\n"
+        assert ask(sock, b"somebody\r\n") == b"No such user\r\n"
+        assert running.stop() == 0
+
+
+def test_serves_all_kinds_of_sockets_that_were_passed(tmp_path: Path) -> None:
+    config = configured(tmp_path, MOSHEZ)
+    unix = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    unix.bind(str(tmp_path / "finger.sock"))
+    unix.listen()
+    with listener() as ipv4, listener(("::1", 0)) as ipv6, unix:
+        sockets = [ipv4, ipv6, unix]
+        with serving(sockets, tmp_path, "--config", config) as running:
+            assert [ask(sock, b"moshez\r\n") for sock in sockets] == [b"Happy and well\r\n"] * 3
+            assert running.stop() == 0
+            log = running.stderr()
+    assert "<6>moshez from 127.0.0.1: found" in log
+    assert "<6>moshez from ::1: found" in log
+    assert "<6>moshez from local: found" in log
+
+
+@pytest.mark.parametrize("name", ["finger", "finger.socket", "unknown", ""])
+def test_serves_a_socket_without_a_name_of_its_own_as_finger(tmp_path: Path, name: str) -> None:
+    config = configured(tmp_path, MOSHEZ)
+    with listener() as sock, serving([sock], tmp_path, "--config", config, names=name):
+        assert ask(sock, b"moshez\r\n") == b"Happy and well\r\n"
+
+
+def test_refuses_a_descriptor_name_that_it_does_not_know(tmp_path: Path) -> None:
+    config = configured(tmp_path, MOSHEZ)
+    with (
+        listener() as sock,
+        serving([sock], tmp_path, "--config", config, names="gopher", ready=False) as running,
+    ):
+        assert running.exit_status() == 78
+        assert '"gopher"' in running.stderr()
+
+
+def test_refuses_a_socket_that_does_not_listen(tmp_path: Path) -> None:
+    config = configured(tmp_path, MOSHEZ)
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock,
+        serving([sock], tmp_path, "--config", config, ready=False) as running,
+    ):
+        assert running.exit_status() == 78
+        assert "ListenStream=" in running.stderr()
+
+
+def test_without_any_socket_it_says_what_to_do(tmp_path: Path) -> None:
+    with serving([], tmp_path, "--config", configured(tmp_path, MOSHEZ), ready=False) as running:
+        assert running.exit_status() == 64
+        said = running.stderr()
+    assert "systemctl enable --now finger.socket" in said
+    assert "--listen 127.0.0.1:1079" in said
+
+
+def test_binds_its_own_sockets_where_it_is_told_to(tmp_path: Path) -> None:
+    with listener() as free, listener(("::1", 0)) as free6:
+        port, port6 = free.getsockname()[1], free6.getsockname()[1]
+    arguments = ["--listen", f"127.0.0.1:{port}", "--listen", f"[::1]:{port6}"]
+    config = configured(tmp_path, MOSHEZ)
+    with serving([], tmp_path, "--config", config, *arguments):
+        for address in (("127.0.0.1", port), ("::1", port6)):
+            with socket.create_connection(address) as client:
+                client.settimeout(PATIENCE)
+                client.sendall(b"moshez\r\n")
+                assert everything(client) == b"Happy and well\r\n"
+
+
+def test_says_that_an_address_is_taken(tmp_path: Path) -> None:
+    with listener() as taken:
+        port = taken.getsockname()[1]
+        arguments = ["--config", configured(tmp_path, MOSHEZ), "--listen", f"127.0.0.1:{port}"]
+        with serving([], tmp_path, *arguments, ready=False) as running:
+            assert running.exit_status() == 69
+            assert f"127.0.0.1 port {port}: Address already in use" in running.stderr()
+
+
+def test_names_every_mistake_and_leaves_with_78(tmp_path: Path) -> None:
+    config = configured(tmp_path, '[server]\nquery_timeot = 1\nmax_query = "x"\n')
+    with listener() as sock, serving([sock], tmp_path, "--config", config, ready=False) as running:
+        assert running.exit_status() == 78
+        lines = running.stderr().splitlines()
+    assert len(lines) == 2
+    assert any("max_query" in line and "whole number" in line for line in lines)
+    assert any("query_timeot" in line and "query_timeout" in line for line in lines)
+
+
+def test_a_bad_reload_keeps_the_old_configuration_and_says_so(tmp_path: Path) -> None:
+    config = configured(tmp_path, MOSHEZ)
+    with listener() as sock, serving([sock], tmp_path, "--config", config) as running:
+        Path(config).write_text("this is no TOML")
+        running.process.send_signal(signal.SIGHUP)
+        assert "MONOTONIC_USEC=" in running.wait_for("RELOADING=1")
+        assert "old configuration in use" in running.wait_for("READY=1")
+        assert ask(sock, b"moshez\r\n") == b"Happy and well\r\n"
+        assert "old configuration in use" in running.wait_for("1 queries (1 found)")
+        assert running.stop() == 0
+        assert "Not reloaded" in running.stderr()
+
+
+def test_finishes_what_is_open_when_it_is_stopped(tmp_path: Path) -> None:
+    config = configured(tmp_path, MOSHEZ)
+    with listener() as sock, serving([sock], tmp_path, "--config", config) as running:
+        with socket.create_connection(sock.getsockname()) as half:
+            half.settimeout(PATIENCE)
+            half.sendall(b"mosh")
+            running.wait_for("1 connections open")
+            running.process.send_signal(signal.SIGTERM)
+            running.wait_for("STOPPING=1")
+            half.sendall(b"ez\r\n")
+            assert everything(half) == b"Happy and well\r\n"
+        assert running.exit_status() == 0
+
+
+def test_who_comes_while_it_stops_is_answered_by_the_next(tmp_path: Path) -> None:
+    config = configured(tmp_path, MOSHEZ)
+    with listener() as sock, serving([sock], tmp_path, "--config", config) as running:
+        with socket.create_connection(sock.getsockname()) as half:
+            half.sendall(b"mosh")
+            running.wait_for("1 connections open")
+            running.process.send_signal(signal.SIGTERM)
+            running.wait_for("STOPPING=1")
+            late = socket.create_connection(sock.getsockname())
+            late.sendall(b"moshez\r\n")
+        assert running.exit_status() == 0
+        with late, serving([sock], tmp_path, "--config", config):
+            late.settimeout(PATIENCE)
+            assert everything(late) == b"Happy and well\r\n"
+
+
+def test_feeds_the_watchdog(tmp_path: Path) -> None:
+    config = configured(tmp_path, MOSHEZ)
+    with (
+        listener() as sock,
+        serving([sock], tmp_path, "--config", config, WATCHDOG_USEC="100000") as running,
+    ):
+        for _ in range(3):
+            running.wait_for("WATCHDOG=1")
+
+
+def test_exits_when_idle_only_where_it_may(tmp_path: Path) -> None:
+    config = configured(tmp_path, "[server]\nidle_exit = 0.2\n" + MOSHEZ)
+    with listener() as sock:
+        with serving([sock], tmp_path, "--config", config) as running:
+            running.wait_for("STOPPING=1")
+            assert running.exit_status() == 0
+        kept = serving([sock], tmp_path, "--config", config, SYSTEMD_EXIT_ON_IDLE="0")
+        with kept as running:
+            assert ask(sock, b"moshez\r\n") == b"Happy and well\r\n"
+            running.wait_for("1 queries")  # told two seconds later: ten times the idle time
+            assert running.process.poll() is None
+
+
+def test_idle_exits_lose_nobody(tmp_path: Path) -> None:
+    config = configured(tmp_path, "[server]\nidle_exit = 0.001\n" + MOSHEZ)
+    wrong: list[object] = []
+    with listener() as sock:
+
+        def query() -> None:
+            for _ in range(QUERIES):
+                try:
+                    answer = ask(sock, b"moshez\r\n")
+                except OSError as error:
+                    wrong.append(error)
+                    return
+                if answer != b"Happy and well\r\n":
+                    wrong.append(answer)
+
+        client = threading.Thread(target=query)
+        client.start()
+        exits = 0
+        while client.is_alive():
+            with serving([sock], tmp_path, "--config", config) as running:
+                assert running.exit_status() == 0
+                exits += 1
+        client.join()
+    assert wrong == []
+    assert exits > 1
+
+
+def test_a_journal_that_nobody_reads_blocks_nobody(tmp_path: Path) -> None:
+    probe = (
+        "import socket, sys; from fingerd_sd.journal import NativeJournal;"
+        "j = NativeJournal(sys.argv[1]);"
+        "[j.query('q', 'c', 'a', 'found', 's', 1, 1) for _ in range(2000)]; print(j.dropped)"
+    )
+    path = str(tmp_path / "journal")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as nobody:
+        nobody.bind(path)
+        done = subprocess.run(
+            [sys.executable, "-c", probe, path],
+            cwd=ROOT,
+            check=True,
+            capture_output=True,
+            timeout=PATIENCE,
+        )
+    assert int(done.stdout) > 0
+
+
+@pytest.mark.skipif(
+    not os.environ.get("CI") and shutil.which("systemd-socket-activate") is None,
+    reason="systemd-socket-activate is not installed",
+)
+def test_runs_under_systemd_socket_activate(tmp_path: Path) -> None:
+    with listener() as free:
+        port = free.getsockname()[1]
+    process = subprocess.Popen(
+        [
+            "systemd-socket-activate",
+            *("-l", f"127.0.0.1:{port}", "--fdname=finger", f"--setenv=PYTHONPATH={ROOT}"),
+            *(sys.executable, "-m", "fingerd_sd", "serve"),
+            *("--config", configured(tmp_path, MOSHEZ)),
+        ],
+        stderr=subprocess.PIPE,
+        cwd="/",
+    )
+    try:
+        assert process.stderr is not None
+        assert b"Listening" in process.stderr.readline()
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            client.settimeout(PATIENCE)
+            client.sendall(b"moshez\r\n")
+            assert everything(client) == b"Happy and well\r\n"
+    finally:
+        process.terminate()
+        process.wait(PATIENCE)
+        assert process.stderr is not None
+        process.stderr.close()
