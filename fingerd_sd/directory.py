@@ -74,6 +74,14 @@ class Matches(Protocol):
         """Return the names of those whose full name has all of `words`, in any order; as `who`."""
 
 
+@runtime_checkable
+class Selects(Protocol):
+    """A source that need not find what nobody may see."""
+
+    def select(self, atoms: frozenset[str]) -> None:
+        """Told once, before anything is asked: the atoms that any audience may see."""
+
+
 Answering: TypeAlias = Awaitable[Sequence[str] | None]
 
 

@@ -73,7 +73,7 @@ class Mail:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A user as atoms. None: not known, or there is none; "" is never used for that.
+    """A user as atoms. None: not known, or there is none; "" is used for a `name` left empty only.
 
     `login` is the name asked for, in the source's own spelling. `office`, `phone` and `home_phone`
     are as in the gecos field. `sessions`: () where it is known that there are none, which is not

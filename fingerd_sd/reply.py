@@ -8,10 +8,12 @@ control characters) are kept here and nowhere else.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 
+from fingerd_sd import presence
 from fingerd_sd.entry import Entry, Person, Text
-from fingerd_sd.presence import MAX_FIELD, mail_lines, phone_number, session_lines
+from fingerd_sd.presence import mail_lines, phone_number, session_lines
 from fingerd_sd.text import one_line, printable
 
 NO_SUCH_USER = "No such user"
@@ -21,6 +23,7 @@ INTERNAL_ERROR = "Internal error in server"
 MALFORMED = "Malformed query"
 LIMITED = "Too many queries, try again later"
 
+MAX_FIELD = presence.MAX_FIELD  # characters of a one-line atom
 MAX_TEXT = 65536  # characters of a plan, project or key; a source may allow less
 CUT_MARK = "[the rest was cut off]"
 
@@ -38,11 +41,11 @@ def encode(text: str) -> bytes:
     return shown.replace("\n", "\r\n").encode("utf-8")
 
 
-def long_form(entries: Sequence[Entry], show: Collection[str], now: float) -> str:
+def long_form(entries: Sequence[Entry], show: Collection[str], now: float = math.inf) -> str:
     """Return the long form of `entries`, a blank line between two, with only the atoms in `show`.
 
-    `show`: names out of entry.ATOMS. `now`: seconds since the epoch. A Text is the whole answer of
-    its user and shown verbatim.
+    `show`: names out of entry.ATOMS. `now`: seconds since the epoch; math.inf leaves no year out. A
+    Text is the whole answer of its user and shown verbatim.
     """
     return "\n".join(
         _ended(entry.text) if isinstance(entry, Text) else _person(entry, show, now)
@@ -60,7 +63,8 @@ def _person(person: Person, show: Collection[str], now: float) -> str:
         return one_line(value, MAX_FIELD) if value else ""
 
     login, name = one_line(person.login, MAX_FIELD), line("name")
-    lines = [f"Login: {login:<15}\t\t\tName: {name}" if "name" in show else f"Login: {login}"]
+    named = person.name is not None and "name" in show  # an account's may be empty, as for BSD
+    lines = [f"Login: {login:<15}\t\t\tName: {name}" if named else f"Login: {login}"]
     directory, shell = line("directory"), line("shell")
     if directory and shell:
         lines.append(f"Directory: {directory:<25}\tShell: {shell}")

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from fingerd_sd.config import Table
-from fingerd_sd.entry import Absent, Person
+from fingerd_sd.entry import ATOMS, Absent, Person
 from fingerd_sd.pool import Pool, Shared
 from fingerd_sd.sources import words
 from fingerd_sd.sources.last_login import last_login
@@ -44,13 +44,14 @@ DEFAULT_SHELL = "/bin/sh"  # what an empty field means: passwd(5)
 class Options:
     """`visible`: "opt-in", only users with a readable plan or project; "all", every account.
     `min_uid`, `max_uid`: the accounts of people, both included. `unreadable_home`: whether "all"
-    holds for a home that cannot be searched: "hide", or "show".
+    holds for a home that cannot be searched: "hide", or "show". `atoms`: what is worth looking for.
     """
 
     visible: str = "opt-in"
     min_uid: int = 1000
     max_uid: int = 60000
     unreadable_home: str = "hide"
+    atoms: frozenset[str] = frozenset(ATOMS)
 
 
 def read(table: Table, name: str) -> AccountsSource:
@@ -83,10 +84,14 @@ class AccountsSource:
         self._names: words.Index = {}
         self._names_until = 0.0  # monotonic seconds
 
+    def select(self, atoms: frozenset[str]) -> None:
+        """Look for `atoms` only: those that somebody may see."""
+        self._options = replace(self._options, atoms=atoms)
+
     async def find(self, user: str) -> Person | Absent:
         """Return the account `user`, or why it is not shown. Raises OSError where NSS fails."""
         said = await self._shared.call(("user", user), look_up, user, self._options)
-        if isinstance(said, Absent):
+        if isinstance(said, Absent) or "sessions" not in self._options.atoms:
             return said
         sessions, origin = await self._sessions.of(said.login)
         told = f"{origin}; the last login: {said.origins['sessions']}"
@@ -149,11 +154,14 @@ def _person(account: pwd.struct_passwd, options: Options) -> Person:
     gecos = parse_gecos(account.pw_gecos, account.pw_name)
     for atom in ("name", "directory", "shell", *gecos):
         origins[atom] = f"NSS, account {account.pw_name}"
-    last, origins["sessions"] = last_login(account.pw_uid, account.pw_name)
-    mail, origins["mail"] = mail_state(account.pw_name)
+    last, mail = None, None
+    if "sessions" in options.atoms:
+        last, origins["sessions"] = last_login(account.pw_uid, account.pw_name)
+    if "mail" in options.atoms:
+        mail, origins["mail"] = mail_state(account.pw_name)
     return Person(
         login=account.pw_name,
-        name=gecos.get("name"),
+        name=gecos.get("name", ""),
         directory=account.pw_dir,
         shell=account.pw_shell or DEFAULT_SHELL,
         office=gecos.get("office"),
@@ -182,6 +190,8 @@ def _files(account: pwd.struct_passwd, options: Options) -> tuple[dict[str, str]
             if home.has(".nofinger"):
                 raise Hidden(f"{account.pw_dir}/.nofinger exists")
             for atom, names in FILES.items():
+                if atom not in options.atoms and atom not in WISHES:
+                    continue
                 try:
                     found = next(filter(None, map(home.read, names)), None)
                 except Hidden as reason:

@@ -67,8 +67,9 @@ class Reader:
         if self._clock() >= self._quiet_until:
             try:
                 return logind.logged_in(self._address), LOGIND
-            except OSError as error:
-                self._no_logind = f"{LOGIND}: {error.strerror or error}"
+            except Exception as error:  # dbus-fast and what it imports raise whatever they do
+                reason = error.strerror if isinstance(error, OSError) else None
+                self._no_logind = f"{LOGIND}: {reason or error or type(error).__name__}"
                 self._quiet_until = self._clock() + BACK_OFF
         try:
             records = utmp.logged_in(self._path)
