@@ -63,7 +63,7 @@ def _atoms(entry: Entry, audience: Audience) -> list[str]:
     lines = []
     for atom in ATOMS:
         origin = entry.origins.get(atom)
-        if _is_missing(entry, atom):
+        if _is_missing(entry, atom) and (origin or atom in audience.show):
             why = f"nothing to show: {origin}" if origin else "nothing to show"
         elif atom not in audience.show:
             why = f"hidden: not in show of {_of(audience)}"

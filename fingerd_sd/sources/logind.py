@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +74,9 @@ async def _logged_in(address: str | None) -> list[LoggedIn]:
         raise OSError(str(error)) from error
     finally:
         bus.disconnect()
+        with suppress(Exception):  # it closes the socket once it has seen its end
+            async with asyncio.timeout(TIMEOUT / 10):
+                await bus.wait_for_disconnect()  # type: ignore[no-untyped-call,unused-ignore]
     return [session for session in found if session is not None]
 
 

@@ -24,7 +24,7 @@ def mail_state(login: str, spools: Sequence[Path] = SPOOLS) -> tuple[Mail | None
     No file, or an empty one, is an empty mailbox; no spool at all says nothing, since mail is then
     kept elsewhere. It never raises.
     """
-    if not login or "/" in login or login in (".", ".."):
+    if not login or "/" in login or "\0" in login or login in (".", ".."):
         return None, "no name of a mailbox"
     spool = next(filter(os.path.isdir, spools), None)
     if spool is None:
