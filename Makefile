@@ -11,7 +11,7 @@ LIB = $(DESTDIR)$(PREFIX)/lib/fingerd-sd
 UNITS = $(DESTDIR)$(PREFIX)/lib/systemd/system
 MAN = $(DESTDIR)$(PREFIX)/share/man
 DOC = $(DESTDIR)$(PREFIX)/share/doc/fingerd-sd
-CATALOG = $(DESTDIR)/etc/systemd/catalog
+CATALOG = $(DESTDIR)$(PREFIX)/lib/systemd/catalog
 CONFIG = $(DESTDIR)/etc/fingerd-sd
 
 .PHONY: run test style types format install uninstall clean
@@ -42,7 +42,7 @@ format: .venv/ready
 	.venv/bin/ruff format .
 
 test: .venv/ready
-	packaging/need.sh systemd finger netcat-openbsd
+	packaging/need.sh systemd finger netcat-openbsd mandoc man-db groff-base
 	if [ "$$(id -u)" -eq 0 ]; then packaging/need.sh systemd-container mmdebstrap iproute2; fi
 	.venv/bin/python -m pytest $(TESTS)
 
@@ -51,7 +51,7 @@ install:
 	install -d $(MAN)/man5 $(MAN)/man8 $(CATALOG) $(CONFIG)/conf.d
 	install -m 644 fingerd_sd/*.py fingerd_sd/py.typed $(LIB)/fingerd_sd
 	install -m 644 fingerd_sd/sources/*.py $(LIB)/fingerd_sd/sources
-	$(PYTHON) -m compileall -q -s $(DESTDIR) -p / $(LIB)
+	$(PYTHON) -m compileall -q -s "$(DESTDIR)" -p / $(LIB)
 	sed 's|@LIB@|$(PREFIX)/lib/fingerd-sd|; s|@PYTHON@|$(PYTHON)|' packaging/launcher.py \
 	    > $(BIN)/fingerd-sd
 	chmod 755 $(BIN)/fingerd-sd

@@ -48,6 +48,18 @@ class Audience:
         """Whether a client at `address` belongs to this audience."""
         return any(address.version == net.version and address in net for net in self.networks)
 
+    def holds_all(self, other: Audience) -> bool:
+        """Whether every network of `other` lies in one of this audience's."""
+        return all(any(_lies_in(net, mine) for mine in self.networks) for net in other.networks)
+
+
+def _lies_in(inner: Network, outer: Network) -> bool:
+    if isinstance(inner, ipaddress.IPv4Network) and isinstance(outer, ipaddress.IPv4Network):
+        return inner.subnet_of(outer)
+    if isinstance(inner, ipaddress.IPv6Network) and isinstance(outer, ipaddress.IPv6Network):
+        return inner.subnet_of(outer)
+    return False
+
 
 def read_audience(table: Table) -> Audience:
     """Return the audience that an `[[audience]]` table describes; mistakes go to the table."""
