@@ -14,8 +14,6 @@ from datetime import datetime
 from fingerd_sd.entry import Entry, Mail, Person, Session, Text
 from fingerd_sd.text import one_line
 
-NOBODY = "No one logged on."
-
 MAX_FIELD = 256  # characters of a one-line atom: a screen's line three times over
 HALF_A_YEAR = 365 * 86400 / 2  # seconds: from then on the year matters more than the hour
 
@@ -46,12 +44,10 @@ def mail_lines(mail: Mail) -> list[str]:
 
 
 def short_form(rows: Sequence[tuple[str, Entry]], show: Collection[str], now: float) -> str:
-    """Return a line for each session of each login in `rows`, under a line of titles; NOBODY where
-    there are none. An entry without sessions has one line: an item of a vending machine (RFC 1288
-    §2.5.5) is not logged in. `show`: names out of entry.ATOMS. `now`: seconds since the epoch.
+    """Return a line for each session of each login in `rows`, under a line of titles. An entry
+    without sessions has one line: an item of a vending machine (RFC 1288 §2.5.5) is not logged in.
+    `rows`: at least one. `show`: names out of entry.ATOMS. `now`: seconds since the epoch.
     """
-    if not rows:
-        return NOBODY + "\n"
     logins = [_field(login) for login, _ in rows]
     names = [_name(entry) if "name" in show else "" for _, entry in rows]
     width, name_width = _widths(logins, names)

@@ -17,6 +17,7 @@ from fingerd_sd.presence import mail_lines, phone_number, session_lines
 from fingerd_sd.text import one_line, printable
 
 NO_SUCH_USER = "No such user"
+NOBODY = "No one logged on."
 LIST_DENIED = "Finger online user list denied"
 FORWARDING_DENIED = "Finger forwarding service denied"
 INTERNAL_ERROR = "Internal error in server"

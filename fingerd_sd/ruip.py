@@ -25,6 +25,7 @@ from fingerd_sd.reply import (
     LIST_DENIED,
     MALFORMED,
     NO_SUCH_USER,
+    NOBODY,
     encode,
     long_form,
 )
@@ -160,9 +161,13 @@ class Ruip:
             text, result = LIST_DENIED, REFUSED
         elif not listing.rows and listing.failed:
             text, result = INTERNAL_ERROR, FAILED
+        elif not listing.rows:
+            text, result = NOBODY, FOUND
+        elif query.whois:
+            text = long_form(listing.entries, audience.show, self._wall())
+            text, result = _marked(text, listing.cut), FOUND
         else:
-            form = long_form(listing.entries, audience.show, self._wall()) if query.whois else ""
-            text = form or short_form(listing.rows, audience.show, self._wall())
+            text = short_form(listing.rows, audience.show, self._wall())
             text, result = _marked(text, listing.cut), FOUND
         answer = Answer(encode(text), result, "", listing.source, listing.steps)
         return answer, listing.lifetime

@@ -61,6 +61,8 @@ async def _logged_in(address: str | None) -> list[LoggedIn]:
     from dbus_fast.aio.message_bus import MessageBus
     from dbus_fast.errors import DBusError
 
+    # What dbus-fast leaves behind after an error is told here already.
+    asyncio.get_running_loop().set_exception_handler(lambda *_: None)
     bus = MessageBus(address) if address else MessageBus(bus_type=BusType.SYSTEM)
     try:
         async with asyncio.timeout(TIMEOUT):
