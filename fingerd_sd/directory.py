@@ -13,9 +13,12 @@ import logging
 import traceback
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from fingerd_sd.entry import Absent, Entry
+from fingerd_sd.text import is_printable
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -148,11 +151,9 @@ class Directory:
                 steps.append(f'{source.name}: not for the audience "{audience}"')
                 continue
             try:
-                async with asyncio.timeout(source.timeout):
-                    said = await source.find(user)
-            except Exception as error:  # whatever a source raises is its own failure, not ours
-                _log_failure(source, error)
-                steps.append(f"{source.name}: failed: {_summary(error)}")
+                said = await _asked(source, source.find(user))
+            except _Failed as failure:
+                steps.append(f"{source.name}: failed: {failure}")
                 failed = failed or source.name
                 continue
             lifetime = min(lifetime, source.lifetime)
@@ -195,22 +196,21 @@ class Directory:
             source = mounted.source
             if mounted.audiences and audience not in mounted.audiences:
                 continue
+            question = ask(source)
+            if question is None:
+                continue
+            asked = True
             try:
-                async with asyncio.timeout(source.timeout):
-                    question = ask(source)
-                    if question is None:
-                        continue
-                    asked = True
-                    named = await question
-            except Exception as error:
-                _log_failure(source, error)
-                steps.append(f"{source.name}: failed: {_summary(error)}")
+                named = await _asked(source, question)
+            except _Failed as failure:
+                steps.append(f"{source.name}: failed: {failure}")
                 failed = True
                 continue
             unknown = unknown or named is None
             steps.append(f"{source.name}: {'cannot know' if named is None else len(named)}")
             for name in named or ():
-                names.setdefault(name, source.name)
+                if name and is_printable(name):  # else nobody can ask for it
+                    names.setdefault(name, source.name)
         found, late = await self._find_each(sorted(names)[: _TRIES * limit], audience)
         failed = failed or late or any(finding.failed for _, finding in found)
         steps += [f"{name}: {step}" for name, finding in found for step in finding.steps]
@@ -247,13 +247,35 @@ class Directory:
         return [(name, finding) for name, finding in pairs if finding is not None], late
 
 
-def _summary(error: Exception) -> str:
+class _Failed(Exception):  # noqa: N818  # it is caught in this module
+    """A source did not say what it was asked for; the text is for the administrator only."""
+
+
+async def _asked(source: Source, question: Awaitable[T]) -> T:
+    """Return what `source` says, within its time. Raises _Failed, after it was logged, for whatever
+    the source raises: that is its own failure, not ours.
+    """
+    try:
+        async with asyncio.timeout(source.timeout):
+            return await question
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise  # it is we who are no longer wanted
+        failure: BaseException = error
+    except Exception as error:
+        failure = error
+    _log_failure(source, failure)
+    raise _Failed(_summary(failure))
+
+
+def _summary(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
         return "no answer in time"
     return "".join(traceback.format_exception_only(error)).strip()
 
 
-def _log_failure(source: Source, error: Exception) -> None:
+def _log_failure(source: Source, error: BaseException) -> None:
     log.error(
         "Source %s failed: %s",
         source.name,

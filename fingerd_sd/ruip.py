@@ -38,6 +38,8 @@ FOUND, ABSENT, REFUSED, LIMIT, BAD = "found", "absent", "refused", "limited", "m
 FAILED, TIMEOUT = "failed", "timeout"
 RESULTS = (FOUND, ABSENT, REFUSED, LIMIT, BAD, FAILED, TIMEOUT)
 
+MAX_SHOWN = 2048  # octets of a line that the journal gets: escaped, they fit one of its fields
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -108,6 +110,10 @@ class Ruip:
     def failed(self, line: bytes) -> Answer:
         """Return the answer to a line that should have one, but there is none."""
         return Answer(encode(INTERNAL_ERROR), FAILED, _shown(line))
+
+    def late(self, line: bytes) -> Answer:
+        """Return what is said to a line that took too long: nothing."""
+        return Answer(b"", TIMEOUT, _shown(line))
 
     async def _answer(self, line: bytes, audience: Audience) -> Answer:
         shown = _shown(line)
@@ -196,4 +202,4 @@ def _marked(text: str, cut: bool) -> str:
 
 
 def _shown(line: bytes) -> str:
-    return escaped(line.rstrip(b"\r\n"))
+    return escaped(line[:MAX_SHOWN].rstrip(b"\r\n"))
