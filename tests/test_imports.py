@@ -17,7 +17,7 @@ PACKAGE = ROOT / "fingerd_sd"
 # The house, from the ground up: a room may know those of its own storey and below.
 STOREYS = [
     {"query", "entry", "text", "config", "cache", "pool", "journal", "systemd", "__init__"},
-    {"policy", "reply", "directory", "sources"},
+    {"policy", "presence", "reply", "directory", "sources"},
     {"ruip", "explain"},
     {"connection", "server"},
     {"service"},
@@ -25,11 +25,14 @@ STOREYS = [
     {"cli"},
     {"__main__"},
 ]
-SANS_IO = {"query", "text", "entry", "reply", "policy", "cache"}
+SANS_IO = {"query", "text", "entry", "presence", "reply", "policy", "cache"}
 IO = {"asyncio", "socket", "time", "select", "selectors", "threading", "subprocess", "os"}
 NO_FINGER = {"config", "systemd", "cache", "pool", "journal"}
 # Dear, and needed by few configurations, by mistakes or by people at a terminal only.
 HEAVY = {"aiohttp", "argparse", "email", "http", "difflib", "importlib.metadata", "systemd"}
+HEAVY |= {"ctypes", "dbus_fast", "sqlite3"}
+# What else a module may import.
+FOREIGN = {"fingerd_sd.systemd": {"systemd"}, "fingerd_sd.sources.logind": {"dbus_fast"}}
 
 
 def room_of(module: str) -> str:
@@ -133,9 +136,9 @@ def test_a_room_that_knows_no_finger_imports_none(room: str) -> None:
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_nothing_is_imported_but_the_standard_library_and_systemd(name: str) -> None:
+def test_nothing_is_imported_but_the_standard_library_and_two_others(name: str) -> None:
     foreign = {other.partition(".")[0] for other in IMPORTS[name]}
-    assert foreign <= {*sys.stdlib_module_names, "fingerd_sd", "systemd"}
+    assert foreign <= {*sys.stdlib_module_names, "fingerd_sd", *FOREIGN.get(name, ())}
 
 
 def test_sources_know_neither_clients_nor_layouts() -> None:

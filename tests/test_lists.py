@@ -235,11 +235,18 @@ def test_a_row_holds_one_line_whatever_the_fields_hold() -> None:
         evil, name=evil, office=evil, phone=evil, sessions=(Session(NOON, evil, evil, 1e9, True),)
     )
     for query in ("", "/W"):
-        told = ask(house(village(**{evil: person})), query).octets.decode()
+        told = ask(house(village(eve=person)), query).octets.decode()
         assert "\x1b" not in told
         assert "\u202e" not in told
         assert len(told) < 4000
-    assert len(ask(house(village(**{evil: person})), "").octets.decode().splitlines()) == 2
+    assert len(ask(house(village(eve=person)), "").octets.decode().splitlines()) == 2
+
+
+@pytest.mark.parametrize("name", ["", "\x1b[31m", "a\nb", "\u202ex", "\ud800"])
+def test_who_has_a_name_that_cannot_be_shown_is_not_listed(name: str) -> None:
+    source = village(**{name: ALICE})
+    assert ask(house(source), "").octets == NOBODY
+    assert source.asked == ["?"]
 
 
 def test_a_list_is_bounded_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
