@@ -13,6 +13,7 @@ MAN = $(DESTDIR)$(PREFIX)/share/man
 DOC = $(DESTDIR)$(PREFIX)/share/doc/fingerd-sd
 CATALOG = $(DESTDIR)$(PREFIX)/lib/systemd/catalog
 CONFIG = $(DESTDIR)/etc/fingerd-sd
+SYSUSERS = $(DESTDIR)$(PREFIX)/lib/sysusers.d
 
 .PHONY: run test style types format install uninstall clean
 
@@ -25,7 +26,8 @@ run:
 	    $(PYTHON) -m fingerd_sd serve --config $(EXAMPLE)
 
 .venv/ready: requirements-dev.txt
-	packaging/need.sh python3 python3-venv python3-systemd python3-aiohttp python3-lxml
+	packaging/need.sh python3 python3-venv python3-systemd python3-aiohttp python3-lxml \
+	    python3-dbus-fast
 	$(PYTHON) -m venv --clear --system-site-packages .venv
 	.venv/bin/pip install --quiet -r requirements-dev.txt
 	touch $@
@@ -48,7 +50,7 @@ test: .venv/ready
 
 install:
 	install -d $(BIN) $(LIB)/fingerd_sd/sources $(UNITS) $(DOC)/examples
-	install -d $(MAN)/man5 $(MAN)/man8 $(CATALOG) $(CONFIG)/conf.d
+	install -d $(MAN)/man5 $(MAN)/man8 $(CATALOG) $(SYSUSERS) $(CONFIG)/conf.d
 	install -m 644 fingerd_sd/*.py fingerd_sd/py.typed $(LIB)/fingerd_sd
 	install -m 644 fingerd_sd/sources/*.py $(LIB)/fingerd_sd/sources
 	$(PYTHON) -m compileall -q -s "$(DESTDIR)" -p / $(LIB)
@@ -63,10 +65,11 @@ install:
 	install -m 644 packaging/man/*.5 $(MAN)/man5
 	install -m 644 packaging/man/*.8 $(MAN)/man8
 	install -m 644 packaging/catalog/fingerd-sd.catalog $(CATALOG)
+	install -m 644 packaging/sysusers/fingerd-sd.conf $(SYSUSERS)
 	[ -e $(CONFIG)/fingerd.toml ] || \
 	    install -m 644 packaging/example/fingerd.toml $(CONFIG)/fingerd.toml
 	[ -n "$(DESTDIR)" ] || [ ! -d /run/systemd/system ] || \
-	    { systemctl daemon-reload; journalctl --update-catalog; }
+	    { systemd-sysusers fingerd-sd.conf; systemctl daemon-reload; journalctl --update-catalog; }
 	@[ -n "$(DESTDIR)" ] || echo "Now: systemctl enable --now finger.socket"
 
 # The configuration is the administrator's: it goes only where it is what was installed.
@@ -75,7 +78,7 @@ uninstall:
 	    systemctl disable --now finger.socket finger.service
 	rm -rf $(LIB) $(DOC)
 	rm -f $(BIN)/fingerd-sd $(UNITS)/finger.service $(UNITS)/finger.socket
-	rm -f $(CATALOG)/fingerd-sd.catalog
+	rm -f $(CATALOG)/fingerd-sd.catalog $(SYSUSERS)/fingerd-sd.conf
 	rm -f $(patsubst packaging/man/%,$(MAN)/man5/%,$(wildcard packaging/man/*.5))
 	rm -f $(patsubst packaging/man/%,$(MAN)/man8/%,$(wildcard packaging/man/*.8))
 	! cmp -s packaging/example/fingerd.toml $(CONFIG)/fingerd.toml || rm $(CONFIG)/fingerd.toml
