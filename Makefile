@@ -26,7 +26,8 @@ run:
 	    $(PYTHON) -m fingerd_sd serve --config $(EXAMPLE)
 
 .venv/ready: requirements-dev.txt
-	packaging/need.sh python3 python3-venv python3-systemd python3-dbus-fast
+	packaging/need.sh python3 python3-venv python3-systemd python3-dbus-fast python3-aiohttp \
+	    python3-lxml
 	$(PYTHON) -m venv --clear --system-site-packages .venv
 	.venv/bin/pip install --quiet -r requirements-dev.txt
 	touch $@
@@ -43,7 +44,7 @@ format: .venv/ready
 	.venv/bin/ruff format .
 
 test: .venv/ready
-	packaging/need.sh systemd finger netcat-openbsd mandoc man-db groff-base
+	packaging/need.sh systemd finger netcat-openbsd openssl mandoc man-db groff-base
 	if [ "$$(id -u)" -eq 0 ]; then packaging/need.sh systemd-container mmdebstrap iproute2; fi
 	.venv/bin/python -m pytest $(TESTS)
 

@@ -15,11 +15,13 @@ from dataclasses import dataclass, replace
 
 from fingerd_sd.cache import Cache
 from fingerd_sd.directory import Directory, Finding, Listing
+from fingerd_sd.forward import NAME, ForwardDenied, Forwarder, ForwardError
 from fingerd_sd.policy import Audience, Client, Policy
 from fingerd_sd.presence import short_form
 from fingerd_sd.query import Query, QueryError, parse
 from fingerd_sd.reply import (
     CUT_MARK,
+    FORWARDING_DENIED,
     INTERNAL_ERROR,
     LIMITED,
     LIST_DENIED,
@@ -55,8 +57,8 @@ class Answer:
 
 
 class Ruip:
-    """Answers query lines by `policy` from `directory`. `clock`: monotonic seconds; `wall`: seconds
-    since the epoch.
+    """Answers query lines by `policy` from `directory`. `clock`: monotonic seconds. `forwarder`:
+    for queries to another host, which are refused without one. `wall`: seconds since the epoch.
     """
 
     def __init__(
@@ -64,9 +66,11 @@ class Ruip:
         policy: Policy,
         directory: Directory,
         clock: Callable[[], float],
+        forwarder: Forwarder | None = None,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.policy = policy
+        self._forwarder = forwarder
         self._directory = directory
         self._clock = clock
         self._wall = wall
@@ -115,6 +119,25 @@ class Ruip:
         """Return what is said to a line that took too long: nothing."""
         return Answer(b"", TIMEOUT, _shown(line))
 
+    @property
+    def trouble(self) -> str:
+        """What is wrong with the sources now, for STATUS=; "" where nothing is."""
+        return self._directory.trouble
+
+    async def close(self, cancel: bool = False) -> None:
+        """Close the sources once the look-ups under way are over, those of clients that have left
+        too; `cancel`: do not wait for them. `answer` must not be called after this.
+        """
+        # A query that was taken in this turn of the loop starts its look-up before this goes on.
+        await asyncio.sleep(0)
+        while self._under_way:
+            tasks = list(self._under_way.values())
+            if cancel:
+                for task in tasks:
+                    task.cancel()
+            await asyncio.wait(tasks)
+        await self._directory.close()
+
     async def _answer(self, line: bytes, audience: Audience) -> Answer:
         shown = _shown(line)
         try:
@@ -137,7 +160,7 @@ class Ruip:
         """Look `query` up; those who ask the same at the same time share one look-up, which goes on
         where one of them leaves.
         """
-        if not query.is_list:
+        if query.user and not query.hosts:
             query = replace(query, whois=False)  # one user is always told of in the long form
         key = (audience.name, query)
         task = self._under_way.get(key)
@@ -149,6 +172,8 @@ class Ruip:
 
     async def _look_up(self, query: Query, audience: Audience) -> tuple[Answer, float]:
         """Return the answer to an allowed query and the seconds it may be reused for."""
+        if query.hosts:
+            return await self._forward(query, audience), 0
         if query.is_list:
             return self._list(await self._directory.who(audience.name), query, audience)
         finding = await self._directory.find(query.user, audience.name)
@@ -195,6 +220,22 @@ class Ruip:
         source = listing.source or finding.source
         answer = Answer(encode(text), result, "", source, finding.steps + listing.steps)
         return answer, min(finding.lifetime, listing.lifetime)
+
+    async def _forward(self, query: Query, audience: Audience) -> Answer:
+        """Return what the other host answers, printable as all answers; RFC 1288 §2.4, §3.3."""
+        if self._forwarder is None:
+            return Answer(encode(FORWARDING_DENIED), REFUSED, "")
+        try:
+            text = await self._forwarder.forward(query, audience.forward_hosts)
+        except ForwardDenied as denied:
+            return Answer(encode(FORWARDING_DENIED), REFUSED, "", NAME, (str(denied),))
+        except ForwardError as error:
+            fields = {"FINGER_SOURCE": NAME}
+            log.warning(
+                "Forwarding failed: %s", error, extra={"event": "SOURCE_FAILED", "fields": fields}
+            )
+            return Answer(encode(INTERNAL_ERROR), FAILED, "", NAME, (str(error),))
+        return Answer(encode(text), FOUND, "", NAME, (f"relayed to {query.hosts[-1]}",))
 
 
 def _marked(text: str, cut: bool) -> str:

@@ -17,7 +17,8 @@ PACKAGE = ROOT / "fingerd_sd"
 # The house, from the ground up: a room may know those of its own storey and below.
 STOREYS = [
     {"query", "entry", "text", "config", "cache", "pool", "journal", "systemd", "__init__"},
-    {"policy", "presence", "reply", "directory", "sources"},
+    {"hosts", "resolve"},
+    {"policy", "presence", "reply", "directory", "sources", "forward", "sandbox"},
     {"ruip", "explain"},
     {"connection", "server"},
     {"service"},
@@ -25,14 +26,33 @@ STOREYS = [
     {"cli"},
     {"__main__"},
 ]
-SANS_IO = {"query", "text", "entry", "presence", "reply", "policy", "cache"}
+SANS_IO = {"query", "text", "entry", "presence", "reply", "hosts", "policy", "cache"}
 IO = {"asyncio", "socket", "time", "select", "selectors", "threading", "subprocess", "os"}
+WEB = {  # what only a configuration with a web source needs, and where
+    "fingerd_sd.sources.web_client": {"aiohttp", "multidict", "yarl"},
+    "fingerd_sd.sources.web_text": {"lxml"},
+}
 NO_FINGER = {"config", "systemd", "cache", "pool", "journal"}
 # Dear, and needed by few configurations, by mistakes or by people at a terminal only.
-HEAVY = {"aiohttp", "argparse", "email", "http", "difflib", "importlib.metadata", "systemd"}
-HEAVY |= {"ctypes", "dbus_fast", "sqlite3"}
+HEAVY = {
+    "aiohttp",
+    "lxml",
+    "argparse",
+    "ctypes",
+    "dbus_fast",
+    "email",
+    "http",
+    "difflib",
+    "importlib.metadata",
+    "sqlite3",
+    "systemd",
+}
 # What else a module may import.
-FOREIGN = {"fingerd_sd.systemd": {"systemd"}, "fingerd_sd.sources.logind": {"dbus_fast"}}
+FOREIGN = {
+    "fingerd_sd.systemd": {"systemd"},
+    "fingerd_sd.sources.logind": {"dbus_fast"},
+    **WEB,
+}
 
 
 def room_of(module: str) -> str:
@@ -147,11 +167,21 @@ def test_sources_know_neither_clients_nor_layouts() -> None:
             assert {room_of(other) for other in OURS[name]} & {"policy", "reply"} == set()
 
 
-@pytest.mark.parametrize("source", ["static", "accounts"])
+STARTED = {
+    "static": "",
+    "accounts": "",
+    "command": 'argv = ["/bin/echo", "{user}"]\n',
+    "web": 'url = "https://example.org/{user}"\n',
+}
+
+
+@pytest.mark.parametrize("source", STARTED)
 def test_a_start_imports_nothing_heavy(source: str, tmp_path: Path) -> None:
     """A start is what the first client waits for."""
+    if source == "web":
+        pytest.importorskip("aiohttp")
     config = tmp_path / "fingerd.toml"
-    config.write_text(f'[[source]]\ntype = "{source}"\n')
+    config.write_text(f'[[source]]\ntype = "{source}"\n{STARTED[source]}')
     program = f"""
 import sys
 sys.path.insert(0, {str(ROOT)!r})
@@ -163,7 +193,8 @@ service.Service.run = run
 sys.exit(cli.serve(Path({str(config)!r}), [("127.0.0.1", 0)]))
 """
     done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", program],
+        # Without site, so that nothing is imported by others; but aiohttp must be found.
+        [sys.executable, "-I", *(() if source == "web" else ("-S",)), "-c", program],
         env={},
         capture_output=True,
         text=True,
@@ -173,5 +204,5 @@ sys.exit(cli.serve(Path({str(config)!r}), [("127.0.0.1", 0)]))
     imported = set(done.stdout.split())
     assert f"fingerd_sd.sources.{source}" in imported
     assert imported & HEAVY == set()
-    other = {"static": "accounts", "accounts": "static"}[source]
-    assert f"fingerd_sd.sources.{other}" not in imported
+    for other in set(STARTED) - {source}:
+        assert f"fingerd_sd.sources.{other}" not in imported

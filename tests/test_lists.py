@@ -102,7 +102,7 @@ def audience(show: Sequence[str] = ATOMS, lists: bool = True, match_names: bool 
 
 def house(*sources: Source, to: Audience | None = None, clock: Any = lambda: 0.0) -> Ruip:
     mounted = [Mounted(source) for source in sources]
-    return Ruip(Policy([to or audience()]), Directory(mounted), clock, lambda: NOW)
+    return Ruip(Policy([to or audience()]), Directory(mounted), clock, wall=lambda: NOW)
 
 
 def ask(ruip: Ruip, query: str) -> Answer:
@@ -423,7 +423,7 @@ def test_a_list_is_reused_shortly_and_by_its_audience_only() -> None:
     source = village(alice=ALICE)
     local = Audience("local", networks=audience().networks[:1], show=frozenset(), list=True)
     policy = Policy([local, audience()])
-    ruip = Ruip(policy, Directory([Mounted(source)]), lambda: now[0], lambda: NOW)
+    ruip = Ruip(policy, Directory([Mounted(source)]), lambda: now[0], wall=lambda: NOW)
     near, far = policy.client("127.0.0.1"), policy.client("::1")
 
     async def scenario() -> None:
