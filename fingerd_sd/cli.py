@@ -106,7 +106,9 @@ def _sandbox(loaded: Settings) -> Sequence[str]:
 
 def ask(config: Path | None, address: str, query: str, explained: bool) -> int:
     """Print what a client at `address` would get for the line `query`, with no socket."""
-    _log_to(StreamJournal(sys.stderr.fileno(), prefixes=False), logging.WARNING)
+    _log_to(
+        StreamJournal(sys.stderr.fileno() if sys.stderr else 2, prefixes=False), logging.WARNING
+    )
     try:
         loaded = load(config)
     except ConfigError as error:

@@ -13,7 +13,6 @@ import logging
 import socket
 import time
 from collections.abc import Coroutine
-from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -30,6 +29,11 @@ RECEIVE = 4096  # octets at once: a whole query and what follows it
 CHUNK = 65536  # octets of an answer between two looks at how much has gone
 LINGER = 2.0  # seconds to go on reading what a client still sends after its answer
 LINGER_OCTETS = 1 << 22  # octets of the same: a client that is still talking then loses its answer
+
+# As plain numbers: joining the socket module's flags costs as much as looking an answer up.
+AT_ONCE = int(socket.MSG_DONTWAIT)
+_SEND = int(socket.MSG_DONTWAIT | socket.MSG_MORE)
+_OUTPUT = int(socket.SHUT_WR)
 
 
 class Keeper(Protocol):
@@ -55,15 +59,17 @@ def send_now(sock: socket.socket, octets: bytes) -> int:
     MSG_MORE holds the last segment back until `shutdown`, so that answer and FIN leave in one.
     """
     try:
-        return sock.send(octets, socket.MSG_DONTWAIT | socket.MSG_MORE)
+        return sock.send(octets, _SEND)
     except OSError:
         return 0
 
 
 def end_output(sock: socket.socket) -> None:
     """Send FIN, and with it what MSG_MORE held back. RFC 1288 §2.1: the server closes first."""
-    with suppress(OSError):  # the peer is gone already
-        sock.shutdown(socket.SHUT_WR)
+    try:  # noqa: SIM105  # suppress() would make an object for each query
+        sock.shutdown(_OUTPUT)
+    except OSError:  # the peer is gone already
+        pass
 
 
 class Connection:
@@ -124,7 +130,7 @@ class Connection:
 
     def _readable(self) -> None:
         try:
-            octets = self.sock.recv(RECEIVE, socket.MSG_DONTWAIT)
+            octets = self.sock.recv(RECEIVE, AT_ONCE)
         except (BlockingIOError, InterruptedError):
             return
         except OSError:  # reset

@@ -12,7 +12,8 @@ The grammar (RFC 1288 §2.3), and how it is read here::
 
 Read liberally, each for a client that exists:
 
-- a bare LF, a bare CR or the end of the input ends the line: netcat, `printf` and old stacks;
+- a bare LF, the end of the input, or a CR with something behind it ends the line: netcat, `printf`
+  and old stacks (after a CR alone the LF may still be on the way, and is waited for);
 - `/w` is `/W`: some browsers send it; `alice /W` is `/W alice`: the order of RFC 1196;
 - blanks and tabs around the parts are dropped, those within a name become one blank each
   ("Alice Liddell" is one name; whether names may be searched is the policy's question);
@@ -41,6 +42,7 @@ _TELNET = re.compile(
     rb"\xff(?:\xfa.*?(?:\xff\xf0|\Z)|[\xfb-\xfe](?:.|\Z)|[\xf0-\xff]|\Z)", re.DOTALL
 )
 
+_SWITCHES = ("/W", "/w")
 _WORD = re.compile("[^ \t]+")
 
 
@@ -87,13 +89,16 @@ def parse(octets: bytes) -> Query:
     if not is_printable("".join(words)):
         raise QueryError("a character that cannot be printed")
     whois = False
-    while words and words[0] in ("/W", "/w"):
+    while words and words[0] in _SWITCHES:
         del words[0]
         whois = True
-    while words and words[-1] in ("/W", "/w"):
+    while words and words[-1] in _SWITCHES:
         del words[-1]
         whois = True
     user, *hosts = " ".join(words).split("@")
     if any(not host or " " in host for host in hosts):
         raise QueryError("an empty host name, or one with a blank")
-    return Query(user.rstrip(" "), tuple(hosts), whois)
+    user = user.rstrip(" ")
+    if user in _SWITCHES:  # `/W@host`: never a name
+        user, whois = "", True
+    return Query(user, tuple(hosts), whois)

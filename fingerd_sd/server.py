@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from fingerd_sd.connection import RECEIVE, Connection, end_output, send_now
+from fingerd_sd.connection import AT_ONCE, RECEIVE, Connection, end_output, send_now
 from fingerd_sd.policy import Client
 from fingerd_sd.ruip import RESULTS, Answer, Ruip
 
@@ -192,7 +192,7 @@ class Server:
             self._changed()
         octets: bytes | None
         try:
-            octets = sock.recv(RECEIVE, socket.MSG_DONTWAIT)
+            octets = sock.recv(RECEIVE, AT_ONCE)
         except (BlockingIOError, InterruptedError):
             octets = None
         except OSError:  # reset before it was taken

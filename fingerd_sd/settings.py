@@ -75,7 +75,7 @@ def load(main: Path = MAIN, drop_ins: Path | None = DROP_INS) -> Settings:
         log_queries,
         audiences,
         mounted,
-        tuple(layer.file for layer in layers if layer.values),
+        tuple(layer.file for layer in layers if layer.file.exists()),
         tuple(warnings),
     )
 

@@ -383,3 +383,15 @@ def test_what_it_does_not_know_it_refuses(
         cli.main(arguments)
     assert left.value.code == 64
     assert b"usage: fingerd-sd" in capfdbinary.readouterr().err
+
+
+def test_ask_answers_where_standard_error_is_closed(village: str) -> None:
+    command = [sys.executable, "-m", "fingerd_sd", "ask", "--config", village, "nobody"]
+    closed = subprocess.run(
+        ["/bin/sh", "-c", 'exec "$@" 2>&-', "sh", *command],
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parents[1],
+        timeout=60,
+        check=False,
+    )
+    assert (closed.returncode, closed.stdout) == (1, b"No such user\r\n")

@@ -126,6 +126,11 @@ def test_equal_queries_are_equal_however_they_were_spelled() -> None:
     assert {parse(line) for line in spelled} == {Query("alice", (), True)}
 
 
+@pytest.mark.parametrize("octets", [b"/W@h\r\n", b"/W @h\r\n", b"/w@h", b"@h /W\r\n"])
+def test_the_whois_switch_is_never_a_name(octets: bytes) -> None:
+    assert parse(octets) == Query("", ("h",), True)
+
+
 @pytest.mark.parametrize(
     "octets", [b"@" * (1 << 20), b"\x80" * (1 << 20), b"\0" * (1 << 20), b"a@" * (1 << 19)]
 )
