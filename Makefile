@@ -15,7 +15,7 @@ CATALOG = $(DESTDIR)$(PREFIX)/lib/systemd/catalog
 CONFIG = $(DESTDIR)/etc/fingerd-sd
 SYSUSERS = $(DESTDIR)$(PREFIX)/lib/sysusers.d
 
-.PHONY: run test style types format install uninstall clean
+.PHONY: run test bench style types format install uninstall clean
 
 run:
 	packaging/need.sh python3 python3-systemd systemd netcat-openbsd
@@ -44,9 +44,14 @@ format: .venv/ready
 	.venv/bin/ruff format .
 
 test: .venv/ready
-	packaging/need.sh systemd finger netcat-openbsd openssl mandoc man-db groff-base
+	packaging/need.sh systemd finger netcat-openbsd openssl mandoc man-db groff-base gcc libc6-dev strace
 	if [ "$$(id -u)" -eq 0 ]; then packaging/need.sh systemd-container mmdebstrap iproute2; fi
 	.venv/bin/python -m pytest $(TESTS)
+
+# Against a minimal C server and the servers that packages have; about a quarter of an hour.
+bench: .venv/ready
+	packaging/need.sh gcc libc6-dev util-linux
+	.venv/bin/python -m tests.bench $(BENCH)
 
 install:
 	install -d $(BIN) $(LIB)/fingerd_sd/sources $(UNITS) $(DOC)/examples

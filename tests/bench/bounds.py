@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: MIT
+"""What must be reached, and what was: each bound with the figure that it is held against."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from . import cold, peers
+from .rounds import LATE, Round
+
+AT = "256"  # clients, where the ratios are taken
+
+
+@dataclass(frozen=True)
+class Bound:
+    """`value` against `most` (or against `least`); None: it could not be measured."""
+
+    what: str
+    value: float | None
+    bound: float
+    unit: str = "×"
+    least: bool = False
+    binding: bool = True  # else shown beside the others only
+
+    @property
+    def met(self) -> bool | None:
+        """Whether it is met."""
+        if self.value is None:
+            return None
+        return self.value >= self.bound if self.least else self.value <= self.bound
+
+    def row(self) -> str:
+        """Return it as a row of a Markdown table."""
+        sign = "≥" if self.least else "≤"
+        value = "not measured" if self.value is None else f"{self.value:.3g} {self.unit}"
+        met = {True: "yes", False: "**no**", None: "–"}[self.met]
+        return f"| {self.what} | {sign} {self.bound:.3g} {self.unit} | {value} | {met} |"
+
+
+def ratio(rounds: list[Round], ours: str, other: str, at: str = AT) -> float | None:
+    """Return the median over the rounds of our processor time for a query ÷ the other's."""
+    ratios = [
+        this[ours][at]["cpu_us"] / this[other][at]["cpu_us"]
+        for this in rounds
+        if at in this.get(ours, {}) and at in this.get(other, {})
+    ]
+    return median(ratios) if ratios else None
+
+
+def _cost(rounds: list[Round]) -> list[Bound]:
+    quiet, logging, plain = peers.OURS, peers.OURS_LOGGING, peers.OURS_PLAIN
+    c, helped = peers.LIMIT, peers.LIMIT_HELPED
+
+    def against(other: str, bound: float, text: str, at: str = AT, ours: str = quiet) -> Bound:
+        return Bound(text, ratio(rounds, ours, other, at), bound)
+
+    def beside(ours: str, other: str, bound: float, text: str, at: str = AT) -> Bound:
+        return Bound(text, ratio(rounds, ours, other, at), bound, binding=False)
+
+    return [
+        against(c, 1.25, "no query log ÷ C"),
+        against(c, 1.6, "with the query log ÷ C", ours=logging),
+        against(peers.TWISTED, 0.5, "no query log ÷ Twisted's tutorial"),
+        against(peers.PROTOCOL, 0.33, "no query log ÷ asyncio Protocol with a timer"),
+        against(peers.PYFINGERD, 0.25, "no query log ÷ pyfingerd"),
+        against(peers.GO, 0.8, "no query log ÷ Go"),
+        against(peers.BSD, 0.01, "no query log ÷ Debian's fingerd"),
+        against(c, 1.3, "asked after accept: no query log ÷ C", at=LATE),
+        beside(plain, c, 1.25, "beside: plain socket, no query log ÷ C"),
+        beside(plain, c, 1.3, "beside: plain socket, asked after accept ÷ C", at=LATE),
+        beside(quiet, helped, 1.25, "beside: no query log ÷ C with the same help of the kernel"),
+        beside(quiet, helped, 1.3, "beside: the same, asked after accept", at=LATE),
+        beside(quiet, peers.BSD_SAY, 0.01, "beside: ÷ fingerd without finger(1)"),
+    ]
+
+
+def _memory(memory: Mapping[str, Mapping[str, float]]) -> list[Bound]:
+    def of(name: str, key: Callable[[Mapping[str, float]], float]) -> float | None:
+        found = memory.get(name)
+        return key(found) if found else None
+
+    found = [
+        Bound(
+            "throughput beside silent clients ÷ without",
+            of(peers.OURS, lambda row: row["ratio"]),
+            0.9,
+            least=True,
+        ),
+        Bound(
+            "resident memory, idle",
+            of(peers.OURS_LOGGING, lambda row: row["idle"] / 1024),
+            24,
+            "MiB",
+        ),
+    ]
+    for name in (peers.OURS, peers.OURS_PLAIN):
+        kib = of(name, lambda row: row["kib"])
+        found.append(Bound(f"memory of a silent client, {name}", kib, 0.8, "KiB"))
+    for name in (peers.OURS, peers.OURS_LOGGING):
+        grown = of(name, lambda row: (row["after"] - row["idle"]) / 1024)
+        found.append(Bound(f"growth in all queries, {name}", grown, 0.5, "MiB"))
+    return found
+
+
+def _cold(found: Mapping[str, Any]) -> list[Bound]:
+    singles, bursts = found.get("ms", {}), found.get("bursts", {})
+    bare = median(singles[cold.BARE]) if singles.get(cold.BARE) else None
+    result = []
+    for name in (peers.OURS, peers.OURS_LOGGING):
+        if bare and singles.get(name):
+            pairs = zip(singles[name], singles[cold.BARE], strict=True)
+            value = median(ours / reference for ours, reference in pairs)
+            result.append(Bound(f"cold start ÷ `{cold.BARE}`, {name}", value, 1.4))
+        if bare and bursts.get(name):
+            worst = median(bursts[name]) / bare
+            result.append(Bound(f"slowest first query of a burst ÷ the same, {name}", worst, 2))
+    return result
+
+
+def bounds(results: Mapping[str, Any]) -> list[Bound]:
+    """Return all bounds for what was measured."""
+    junk = results.get("junk", {})
+    lost = [
+        sample["bad"] + sample["reset"]
+        for name in (peers.OURS, peers.OURS_LOGGING, peers.OURS_PLAIN)
+        for sample in junk.get(name, {}).values()
+    ]
+    harmed = Bound(
+        "answers lost or reset though more than a line came",
+        sum(lost) if lost else None,
+        0,
+        "answers",
+    )
+    rounds, memory, starts = (results.get(key, {}) for key in ("rounds", "memory", "cold"))
+    return [*_cost(rounds or []), *_memory(memory), harmed, *_cold(starts)]

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The limit: the least that is still a correct finger server, in C.
+ *
+ *   limit [more]      the listening socket is descriptor 3, as systemd passes it
+ *
+ * epoll; accepts in batches; reads at once; knows one user; answers, shuts down and closes.
+ * `more`: MSG_MORE and then shutdown, so that the answer and the end leave in one segment.
+ * No deadline, no cap, no log: what those cost is what the others are measured for.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { LISTENER = 3, BATCH = 64, LINE = 1024, EVENTS = 512 };
+
+struct slow { size_t size; char line[LINE]; };  /* a client whose line has not come whole */
+
+static const char HAPPY[] = "Happy and well\r\n", NOBODY[] = "No such user\r\n";
+static struct slow *slow[1 << 16];
+static int epfd, more;
+
+/* The answer for the line in `s`, or nothing if it is not whole yet. */
+static const char *answer(const char *s, size_t size) {
+    const char *end = memchr(s, '\n', size);
+    if (!end) return size == LINE ? NOBODY : NULL;
+    if (end > s && end[-1] == '\r') end--;
+    return end - s == 6 && !memcmp(s, "moshez", 6) ? HAPPY : NOBODY;
+}
+
+static void reply(int fd, const char *text) {
+    (void)!send(fd, text, strlen(text), MSG_NOSIGNAL | (more ? MSG_MORE : 0));
+    shutdown(fd, SHUT_WR);
+    close(fd);
+}
+
+static void newcomer(int fd) {
+    char line[LINE];
+    ssize_t n = recv(fd, line, sizeof line, 0);
+    const char *text = n > 0 ? answer(line, (size_t)n) : NULL;
+    if (text) { reply(fd, text); return; }
+    if (n == 0 || (n < 0 && errno != EAGAIN) || !(slow[fd] = malloc(sizeof **slow))) {
+        close(fd);
+        return;
+    }
+    slow[fd]->size = n > 0 ? (size_t)n : 0;
+    memcpy(slow[fd]->line, line, slow[fd]->size);
+    struct epoll_event e = {.events = EPOLLIN, .data.fd = fd};
+    epoll_ctl(epfd, EPOLL_CTL_ADD, fd, &e);
+}
+
+static void more_of(int fd) {
+    struct slow *s = slow[fd];
+    ssize_t n = recv(fd, s->line + s->size, LINE - s->size, 0);
+    if (n < 0 && errno == EAGAIN) return;
+    if (n > 0) s->size += (size_t)n;
+    const char *text = n > 0 ? answer(s->line, s->size) : NULL;
+    if (n > 0 && !text) return;
+    free(s), slow[fd] = NULL;
+    if (text) reply(fd, text);
+    else close(fd);
+}
+
+int main(int argc, char **argv) {
+    more = argc > 1 && !strcmp(argv[1], "more");
+    fcntl(LISTENER, F_SETFL, fcntl(LISTENER, F_GETFL) | O_NONBLOCK);
+    struct epoll_event e = {.events = EPOLLIN, .data.fd = LISTENER}, events[EVENTS];
+    epfd = epoll_create1(EPOLL_CLOEXEC);
+    if (epfd < 0 || epoll_ctl(epfd, EPOLL_CTL_ADD, LISTENER, &e)) return 1;
+    for (;;) {
+        int n = epoll_wait(epfd, events, EVENTS, -1);
+        for (int i = 0; i < n; i++) {
+            if (events[i].data.fd != LISTENER) { more_of(events[i].data.fd); continue; }
+            for (int k = 0; k < BATCH; k++) {
+                int fd = accept4(LISTENER, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+                if (fd < 0) break;
+                newcomer(fd);
+            }
+        }
+    }
+}

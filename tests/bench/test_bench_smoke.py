@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: MIT
+"""The benchmark does not rot: a quick run of it, with a few queries, finds what it should."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from . import peers, run
+from .build import compiled
+
+SERVERS = (peers.LIMIT, peers.OURS, peers.OURS_LOGGING, peers.PROTOCOL)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _compiler() -> None:
+    if shutil.which("cc") is None:
+        if os.environ.get("CI"):
+            pytest.fail("CI must have cc")
+        pytest.skip("cc is not installed")
+
+
+def test_a_quick_run_measures_every_server_and_writes_the_report(tmp_path: Path) -> None:
+    chosen = [part for name in SERVERS for part in ("--peer", name)]
+    assert run.main(["--quick", "--no-install", "--out", str(tmp_path), *chosen]) in (0, 1)
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert not set(SERVERS) & set(results["missing"])
+    for servers in results["rounds"]:
+        assert set(servers) == set(SERVERS)
+        for levels in servers.values():
+            for sample in levels.values():
+                assert sample["ok"] == sample["queries"]
+                assert sample["cpu_us"] > 0
+    report = (tmp_path / "report.md").read_text()
+    for heading in ("What must be reached", "Resident memory", "Cold start", "Scale"):
+        assert heading in report
+
+
+def test_the_load_generator_refuses_what_is_no_loopback_address(tmp_path: Path) -> None:
+    expect = tmp_path / "expect"
+    expect.write_bytes(b"\r\n")
+    for address in ("192.0.2.1", "10.0.0.1", "::2", "localhost"):
+        done = subprocess.run(
+            [compiled("load"), address, "79", expect], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 2
+        assert "is not a loopback address" in done.stderr
