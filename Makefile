@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-# make run: try it here. make test: all tests. make install: onto a machine run by systemd.
+# make run: try it here. make test: all tests. make deb: the Debian package.
+# make install: onto a machine run by systemd.
 
 PYTHON = /usr/bin/python3
 PREFIX = /usr/local
@@ -11,10 +12,15 @@ LIB = $(DESTDIR)$(PREFIX)/lib/fingerd-sd
 UNITS = $(DESTDIR)$(PREFIX)/lib/systemd/system
 MAN = $(DESTDIR)$(PREFIX)/share/man
 DOC = $(DESTDIR)$(PREFIX)/share/doc/fingerd-sd
+COMPLETION = $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 CATALOG = $(DESTDIR)/etc/systemd/catalog
 CONFIG = $(DESTDIR)/etc/fingerd-sd
 
-.PHONY: run test style types format install uninstall clean
+# To build the Debian package: what packaging/debian/control says, and what carries it out.
+DEB_TOOLS = git build-essential debhelper dh-python pybuild-plugin-pyproject python3-all \
+    python3-setuptools python3-pytest python3-hypothesis python3-systemd systemd man-db
+
+.PHONY: run test style types format deb dist install install-data uninstall clean
 
 run:
 	packaging/need.sh python3 python3-systemd systemd netcat-openbsd
@@ -44,17 +50,39 @@ format: .venv/ready
 test: .venv/ready
 	packaging/need.sh systemd finger netcat-openbsd
 	if [ "$$(id -u)" -eq 0 ]; then packaging/need.sh systemd-container mmdebstrap iproute2; fi
+	packaging/need.sh $(DEB_TOOLS) lintian rpm rpmlint makepkg bash
 	.venv/bin/python -m pytest $(TESTS)
 
-install:
-	install -d $(BIN) $(LIB)/fingerd_sd/sources $(UNITS) $(DOC)/examples
-	install -d $(MAN)/man5 $(MAN)/man8 $(CATALOG) $(CONFIG)/conf.d
+# DEB_BUILD_OPTIONS=nocheck DEB_BUILD_PROFILES=nocheck leave the tests out.
+deb:
+	packaging/need.sh $(DEB_TOOLS)
+	rm -rf build/deb
+	packaging/deb.sh build/deb
+	@echo "Now: sudo apt install ./$$(echo build/deb/fingerd-sd_*_all.deb)"
+
+# The archive of the source and the wheel, as PyPI, Fedora and Arch take them.
+dist: .venv/ready
+	rm -rf dist *.egg-info
+	.venv/bin/python -m build --no-isolation
+	rm -rf *.egg-info
+	.venv/bin/twine check --strict dist/*
+
+install: install-data
+	install -d $(BIN) $(LIB)/fingerd_sd/sources
 	install -m 644 fingerd_sd/*.py fingerd_sd/py.typed $(LIB)/fingerd_sd
 	install -m 644 fingerd_sd/sources/*.py $(LIB)/fingerd_sd/sources
 	$(PYTHON) -m compileall -q -s $(DESTDIR) -p / $(LIB)
 	sed 's|@LIB@|$(PREFIX)/lib/fingerd-sd|; s|@PYTHON@|$(PYTHON)|' packaging/launcher.py \
 	    > $(BIN)/fingerd-sd
 	chmod 755 $(BIN)/fingerd-sd
+	[ -n "$(DESTDIR)" ] || [ ! -d /run/systemd/system ] || \
+	    { systemctl daemon-reload; journalctl --update-catalog; }
+	@[ -n "$(DESTDIR)" ] || echo "Now: systemctl enable --now finger.socket"
+
+# Everything that is not Python; PREFIX=/usr CATALOG=$(DESTDIR)/usr/lib/systemd/catalog in packages.
+install-data:
+	install -d $(UNITS) $(DOC)/examples $(MAN)/man5 $(MAN)/man8 $(COMPLETION) $(CATALOG)
+	install -d $(CONFIG)/conf.d
 	sed 's|/usr/bin/fingerd-sd|$(PREFIX)/bin/fingerd-sd|' units/finger.service \
 	    > $(UNITS)/finger.service
 	install -m 644 units/finger.socket $(UNITS)
@@ -63,11 +91,9 @@ install:
 	install -m 644 packaging/man/*.5 $(MAN)/man5
 	install -m 644 packaging/man/*.8 $(MAN)/man8
 	install -m 644 packaging/catalog/fingerd-sd.catalog $(CATALOG)
+	install -m 644 packaging/completion/fingerd-sd $(COMPLETION)
 	[ -e $(CONFIG)/fingerd.toml ] || \
 	    install -m 644 packaging/example/fingerd.toml $(CONFIG)/fingerd.toml
-	[ -n "$(DESTDIR)" ] || [ ! -d /run/systemd/system ] || \
-	    { systemctl daemon-reload; journalctl --update-catalog; }
-	@[ -n "$(DESTDIR)" ] || echo "Now: systemctl enable --now finger.socket"
 
 # The configuration is the administrator's: it goes only where it is what was installed.
 uninstall:
@@ -75,7 +101,7 @@ uninstall:
 	    systemctl disable --now finger.socket finger.service
 	rm -rf $(LIB) $(DOC)
 	rm -f $(BIN)/fingerd-sd $(UNITS)/finger.service $(UNITS)/finger.socket
-	rm -f $(CATALOG)/fingerd-sd.catalog
+	rm -f $(CATALOG)/fingerd-sd.catalog $(COMPLETION)/fingerd-sd
 	rm -f $(patsubst packaging/man/%,$(MAN)/man5/%,$(wildcard packaging/man/*.5))
 	rm -f $(patsubst packaging/man/%,$(MAN)/man8/%,$(wildcard packaging/man/*.8))
 	! cmp -s packaging/example/fingerd.toml $(CONFIG)/fingerd.toml || rm $(CONFIG)/fingerd.toml
