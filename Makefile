@@ -13,7 +13,7 @@ UNITS = $(DESTDIR)$(PREFIX)/lib/systemd/system
 MAN = $(DESTDIR)$(PREFIX)/share/man
 DOC = $(DESTDIR)$(PREFIX)/share/doc/fingerd-sd
 COMPLETION = $(DESTDIR)$(PREFIX)/share/bash-completion/completions
-CATALOG = $(DESTDIR)/etc/systemd/catalog
+CATALOG = $(DESTDIR)$(PREFIX)/lib/systemd/catalog
 CONFIG = $(DESTDIR)/etc/fingerd-sd
 
 # To build the Debian package: what packaging/debian/control says, and what carries it out.
@@ -48,7 +48,7 @@ format: .venv/ready
 	.venv/bin/ruff format .
 
 test: .venv/ready
-	packaging/need.sh systemd finger netcat-openbsd
+	packaging/need.sh systemd finger netcat-openbsd mandoc man-db groff-base
 	if [ "$$(id -u)" -eq 0 ]; then packaging/need.sh systemd-container mmdebstrap iproute2; fi
 	packaging/need.sh $(DEB_TOOLS) lintian rpm rpmlint makepkg bash
 	.venv/bin/python -m pytest $(TESTS)
@@ -71,7 +71,7 @@ install: install-data
 	install -d $(BIN) $(LIB)/fingerd_sd/sources
 	install -m 644 fingerd_sd/*.py fingerd_sd/py.typed $(LIB)/fingerd_sd
 	install -m 644 fingerd_sd/sources/*.py $(LIB)/fingerd_sd/sources
-	$(PYTHON) -m compileall -q -s $(DESTDIR) -p / $(LIB)
+	$(PYTHON) -m compileall -q -s "$(DESTDIR)" -p / $(LIB)
 	sed 's|@LIB@|$(PREFIX)/lib/fingerd-sd|; s|@PYTHON@|$(PYTHON)|' packaging/launcher.py \
 	    > $(BIN)/fingerd-sd
 	chmod 755 $(BIN)/fingerd-sd
@@ -79,7 +79,7 @@ install: install-data
 	    { systemctl daemon-reload; journalctl --update-catalog; }
 	@[ -n "$(DESTDIR)" ] || echo "Now: systemctl enable --now finger.socket"
 
-# Everything that is not Python; PREFIX=/usr CATALOG=$(DESTDIR)/usr/lib/systemd/catalog in packages.
+# Everything that is not Python: packages take it from here too, with PREFIX=/usr.
 install-data:
 	install -d $(UNITS) $(DOC)/examples $(MAN)/man5 $(MAN)/man8 $(COMPLETION) $(CATALOG)
 	install -d $(CONFIG)/conf.d

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from fingerd_sd import __version__, ruip, settings
 from fingerd_sd.config import ConfigError, Mistake
 from fingerd_sd.directory import Directory
-from fingerd_sd.journal import Journal, JournalHandler, open_journal
+from fingerd_sd.journal import Journal, JournalHandler, StreamJournal, open_journal
 from fingerd_sd.policy import Client, Policy
 from fingerd_sd.ruip import Answer, Ruip
 from fingerd_sd.service import Service, Setup
@@ -78,13 +78,14 @@ def check(config: Path | None) -> int:
     for warning in loaded.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     names = ", ".join(mounted.source.name for mounted in loaded.sources)
-    print(f"{config or settings.MAIN}: in order; sources: {names or 'none'}")
+    files = ", ".join(map(str, loaded.files)) or "no configuration, so the defaults"
+    print(f"{files}: in order; sources: {names or 'none'}")
     return EX_OK
 
 
 def ask(config: Path | None, address: str, query: str, explained: bool) -> int:
     """Print what a client at `address` would get for the line `query`, with no socket."""
-    _log_to(open_journal(os.environ), logging.WARNING)
+    _log_to(StreamJournal(sys.stderr.fileno(), prefixes=False), logging.WARNING)
     try:
         loaded = load(config)
     except ConfigError as error:
@@ -114,10 +115,14 @@ async def _ask(
 ) -> Answer:
     rules = Ruip(policy, directory, time.monotonic)
     if len(line) > loaded.limits.max_query:
+        if explained:
+            print(f"query: longer than max_query, {loaded.limits.max_query}", file=sys.stderr)
         return rules.malformed(line)
     if explained:
         from fingerd_sd.explain import explain
 
+        if os.geteuid() == 0:
+            print("note: root may read homes that the service may not", file=sys.stderr)
         for told in await explain(policy, directory, line, client):
             print(told, file=sys.stderr)
     return await rules.answer(line, client)

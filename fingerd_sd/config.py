@@ -193,7 +193,7 @@ class Table:
         # In Python true is an int, and an int will do for a float; NaN is within nothing.
         if isinstance(value, (int, kind)) and not isinstance(value, bool) and low <= value <= high:
             return kind(value)
-        self.wrong(key, f"expected {name} from {low:g} to {high:g}, not {_quoted(value)}")
+        self.wrong(key, f"expected {name} from {low:.15g} to {high:.15g}, not {_quoted(value)}")
         return default
 
     def _layer(self, key: str) -> Layer:

@@ -139,13 +139,13 @@ def _field(name: str, value: str) -> bytes:
 
 class StreamJournal:
     """Standard error, or another descriptor: a terminal, a pipe, a file. Lines begin with `<N>`,
-    syslog's level as sd-daemon(3) has it, but for a terminal's.
+    syslog's level as sd-daemon(3) has it, but for a terminal's, or as `prefixes` says.
     """
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, prefixes: bool | None = None) -> None:
         self.dropped = 0
         self._fd = fd
-        self._prefixes = not os.isatty(fd)
+        self._prefixes = not os.isatty(fd) if prefixes is None else prefixes
         self._poll = select.poll()
         self._poll.register(fd, select.POLLOUT)
 

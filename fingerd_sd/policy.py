@@ -22,6 +22,7 @@ from fingerd_sd.text import is_printable
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+EVERYONE = "everyone"  # the audience of those whom no other holds
 DEFAULT_SHOW = ("name", "project", "plan")
 EVERYWHERE = ("0.0.0.0/0", "::/0")
 LOCAL = "127.0.0.1"  # what a client on an AF_UNIX socket counts as: it is on this machine
@@ -35,8 +36,8 @@ IPV6_CLIENT = 64  # bits: one subscriber has at least a /64 (RFC 6177), so one /
 class Audience:
     """Those who are treated alike. `rate`: queries a minute from one client, 0 for no limit."""
 
-    name: str = "everyone"
-    networks: tuple[Network, ...] = tuple(ipaddress.ip_network(net) for net in EVERYWHERE)
+    name: str = EVERYONE
+    networks: tuple[Network, ...] = tuple(map(ipaddress.ip_network, EVERYWHERE))
     show: frozenset[str] = frozenset(DEFAULT_SHOW)
     list: bool = False
     forward: bool = False
@@ -46,6 +47,18 @@ class Audience:
     def holds(self, address: Address) -> bool:
         """Whether a client at `address` belongs to this audience."""
         return any(address.version == net.version and address in net for net in self.networks)
+
+    def holds_all(self, other: Audience) -> bool:
+        """Whether every network of `other` lies in one of this audience's."""
+        return all(any(_lies_in(net, mine) for mine in self.networks) for net in other.networks)
+
+
+def _lies_in(inner: Network, outer: Network) -> bool:
+    if isinstance(inner, ipaddress.IPv4Network) and isinstance(outer, ipaddress.IPv4Network):
+        return inner.subnet_of(outer)
+    if isinstance(inner, ipaddress.IPv6Network) and isinstance(outer, ipaddress.IPv6Network):
+        return inner.subnet_of(outer)
+    return False
 
 
 def read_audience(table: Table) -> Audience:
@@ -60,9 +73,12 @@ def read_audience(table: Table) -> Audience:
                 f'expected networks such as "192.0.2.0/24" or "2001:db8::/32", not "{text}"'
                 f"{_mended(text)}",
             )
-    name = table.text("name", "everyone")
+    name = table.text("name", EVERYONE)
     if not name or not is_printable(name):
         table.wrong("name", "expected a name of printable characters: it goes into the journal")
+    if name == EVERYONE and set(networks) != set(Audience().networks):
+        # Two audiences of one name, this and the implied one, would share answers.
+        table.wrong("networks", f'"{EVERYONE}" is everyone: give this audience a name of its own')
     audience = Audience(
         name=name,
         networks=tuple(networks),
@@ -116,7 +132,7 @@ class Policy:
     """
 
     def __init__(self, audiences: Sequence[Audience], log_client: str = "full") -> None:
-        self._audiences = tuple(audiences)
+        self._audiences = (*audiences, Audience())
         self._log_client = log_client
         self._clients: dict[str, Client] = {}
         self._buckets: dict[tuple[str, str], _Bucket] = {}
@@ -140,7 +156,7 @@ class Policy:
         key = str(address)
         if address.version == 6:
             key = str(ipaddress.ip_network((address, IPV6_CLIENT), strict=False))
-        audience = next((a for a in self._audiences if a.holds(address)), Audience())
+        audience = next(a for a in self._audiences if a.holds(address))
         text = str(address) if peer else "local"
         return Client(text, _logged(text, self._log_client), key, audience)
 

@@ -228,7 +228,9 @@ class Service:
     def _counts(self) -> str:
         counts = self._server.counts
         by_result = ", ".join(f"{count} {result}" for result, count in counts.items() if count)
-        total = f"{sum(counts.values())} queries" + (f" ({by_result})" if by_result else "")
+        number = sum(counts.values())
+        total = "1 query" if number == 1 else f"{number} queries"
+        total += f" ({by_result})" if by_result else ""
         dropped = self._journal.dropped
         lost = f"; {dropped} log entries dropped" if dropped else ""
         return f"{total}, {self._server.open} connections open{lost}"

@@ -28,7 +28,7 @@ _SECTIONS = ("server", "audience", "source")
 @dataclass(frozen=True, slots=True)
 class Settings:
     """All of the configuration. `idle_exit`: seconds, 0 for never. `log_client`: full, prefix or
-    none. `warnings`: what can be used but is unwise.
+    none. `files`: those that were read. `warnings`: what can be used but is unwise.
     """
 
     limits: Limits
@@ -37,6 +37,7 @@ class Settings:
     log_queries: bool
     audiences: tuple[Audience, ...]
     sources: tuple[Mounted, ...]
+    files: tuple[Path, ...] = ()
     warnings: tuple[Mistake, ...] = ()
 
 
@@ -49,19 +50,30 @@ def load(main: Path = MAIN, drop_ins: Path | None = DROP_INS) -> Settings:
     warnings: list[Mistake] = []
     layers = read_layers(main, drop_ins, mistakes)
     for layer in layers:
-        for section in layer.values:
+        for section, value in layer.values.items():
             if section not in _SECTIONS:
                 text = f"unknown section; {nearest(section, _SECTIONS)}"
+                if not isinstance(value, (dict, list)):
+                    text = "stands outside any table; did you mean it under [server]?"
                 mistakes.append(Mistake(layer.file, section, text))
     server = _server_table(layers, mistakes)
     limits, idle_exit, log_client, log_queries = _read_server(server, warnings)
-    audiences = _read_audiences(_tables(layers, "audience", mistakes))
+    audiences = _read_audiences(_tables(layers, "audience", mistakes), warnings)
     mounted = _read_sources(_tables(layers, "source", mistakes), audiences)
     if not any("source" in layer.values for layer in layers):
         mounted = _default_sources(layers[0].file, mistakes)
     if mistakes:
         raise ConfigError(mistakes)
-    return Settings(limits, idle_exit, log_client, log_queries, audiences, mounted, tuple(warnings))
+    return Settings(
+        limits,
+        idle_exit,
+        log_client,
+        log_queries,
+        audiences,
+        mounted,
+        tuple(layer.file for layer in layers if layer.values),
+        tuple(warnings),
+    )
 
 
 def _server_table(layers: Sequence[Layer], mistakes: list[Mistake]) -> Table:
@@ -114,10 +126,14 @@ def _read_server(table: Table, warnings: list[Mistake]) -> tuple[Limits, float, 
     return limits, idle_exit, log_client, log_queries
 
 
-def _read_audiences(tables: Sequence[Table]) -> tuple[Audience, ...]:
+def _read_audiences(tables: Sequence[Table], warnings: list[Mistake]) -> tuple[Audience, ...]:
     audiences: list[Audience] = []
     for table in tables:
         audience = read_audience(table)
+        before = next((other for other in audiences if other.holds_all(audience)), None)
+        if before is not None:
+            text = f'nobody is ever in this audience: "{before.name}" before it holds them all'
+            warnings.append(table.mistake("networks", text))
         if any(audience.name == other.name for other in audiences):
             table.wrong("name", f'"{audience.name}" stands a second time; names are unique')
         audiences.append(audience)
