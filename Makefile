@@ -18,7 +18,7 @@ CONFIG = $(DESTDIR)/etc/fingerd-sd
 
 # To build the Debian package: what packaging/debian/control says, and what carries it out.
 DEB_TOOLS = git build-essential debhelper dh-python pybuild-plugin-pyproject python3-all \
-    python3-setuptools python3-pytest python3-hypothesis python3-systemd systemd man-db
+    python3-setuptools python3-pytest python3-hypothesis python3-systemd systemd man-db mandoc
 
 .PHONY: run test style types format deb dist install install-data uninstall clean
 
@@ -48,7 +48,7 @@ format: .venv/ready
 	.venv/bin/ruff format .
 
 test: .venv/ready
-	packaging/need.sh systemd finger netcat-openbsd mandoc man-db groff-base
+	packaging/need.sh systemd finger netcat-openbsd groff-base
 	if [ "$$(id -u)" -eq 0 ]; then packaging/need.sh systemd-container mmdebstrap iproute2; fi
 	packaging/need.sh $(DEB_TOOLS) lintian rpm rpmlint makepkg bash
 	.venv/bin/python -m pytest $(TESTS)
