@@ -50,7 +50,7 @@ format: .venv/ready
 test: .venv/ready
 	packaging/need.sh systemd finger netcat-openbsd groff-base
 	if [ "$$(id -u)" -eq 0 ]; then packaging/need.sh systemd-container mmdebstrap iproute2; fi
-	packaging/need.sh $(DEB_TOOLS) lintian rpm rpmlint makepkg bash
+	packaging/need.sh $(DEB_TOOLS) lintian rpm makepkg libarchive-tools
 	.venv/bin/python -m pytest $(TESTS)
 
 # DEB_BUILD_OPTIONS=nocheck DEB_BUILD_PROFILES=nocheck leave the tests out.

@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: MIT
 """The wheel by itself: in a virtual environment with nothing else in it, not even systemd's module.
 
-Nothing is downloaded: setuptools comes from where these tests run, and the wheel asks for nothing.
+The wheel depends on nothing, so that nothing is downloaded.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -18,30 +16,19 @@ from pathlib import Path
 
 import pytest
 
+from ..builds import dist, run
 from .process import PATIENCE, ROOT, configured, everything, listener, serving
 
 MOSHEZ = '[[source]]\ntype = "static"\nusers = { moshez = "Happy and well" }\n'
-BUILD_TIMEOUT = 120  # seconds
 
 
 @pytest.fixture(scope="module")
-def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the archive of the source, and the wheel built from that archive."""
-    tree = tmp_path_factory.mktemp("source") / "tree"  # building leaves files in the tree
-    ignored = (ROOT / ".gitignore").read_text().replace("/", "").split()
-    shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(".git", *ignored))
-    folder = tmp_path_factory.mktemp("dist")
-    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(tree))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def command(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+def command(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The command fingerd-sd of a virtual environment that has the wheel and nothing else."""
     folder = tmp_path_factory.mktemp("venv")
     run(sys.executable, "-m", "venv", "--without-pip", str(folder))
     python = str(folder / "bin/python")
-    (wheel,) = dist.glob("*.whl")
+    (wheel,) = dist().glob("*.whl")
     run(sys.executable, "-m", "pip", "--python", python, "install", "--no-index", str(wheel))
     assert (
         run(python, "-c", "import importlib.util as u; print(u.find_spec('systemd'))") == "None\n"
@@ -49,27 +36,12 @@ def command(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder / "bin/fingerd-sd")
 
 
-def run(*argv: str) -> str:
-    done = subprocess.run(
-        argv,
-        check=False,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=BUILD_TIMEOUT,
-        env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"},
-        cwd="/",
-    )
-    assert done.returncode == 0, done.stdout
-    return done.stdout
+def test_twine_finds_nothing_to_complain_about() -> None:
+    run(sys.executable, "-m", "twine", "check", "--strict", *map(str, dist().iterdir()))
 
 
-def test_twine_finds_nothing_to_complain_about(dist: Path) -> None:
-    run(sys.executable, "-m", "twine", "check", "--strict", *map(str, dist.iterdir()))
-
-
-def test_the_archive_has_what_distributions_package(dist: Path) -> None:
-    (path,) = dist.glob("*.tar.gz")
+def test_the_archive_has_what_distributions_package() -> None:
+    (path,) = dist().glob("*.tar.gz")
     with tarfile.open(path) as archive:
         inside = {name.partition("/")[2] for name in archive.getnames()}
     for name in (
@@ -91,8 +63,8 @@ def test_the_archive_has_what_distributions_package(dist: Path) -> None:
     assert not {name for name in inside if name.startswith((".", "build", "dist"))}
 
 
-def test_the_wheel_has_the_package_and_nothing_else(dist: Path) -> None:
-    (path,) = dist.glob("*.whl")
+def test_the_wheel_has_the_package_and_nothing_else() -> None:
+    (path,) = dist().glob("*.whl")
     with zipfile.ZipFile(path) as wheel:
         inside = {name for name in wheel.namelist() if ".dist-info/" not in name}
     package = ROOT / "fingerd_sd"
