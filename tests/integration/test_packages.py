@@ -99,7 +99,12 @@ def test_the_debian_package_has_the_files() -> None:
 def test_lintian_has_nothing_to_say_of_the_debian_package() -> None:
     need("lintian")
     (changes,) = built().parent.glob("*.changes")
-    said = run("lintian", "--allow-root", "--display-info", "--pedantic", changes)
+    said = run(
+        *("lintian", "--allow-root", "--display-info", "--pedantic"),
+        # The package is written for Debian 12; Debian 13 has a newer policy, and one tag less.
+        *("--suppress-tags", "out-of-date-standards-version,alien-tag"),
+        changes,
+    )
     assert said == ""
 
 
