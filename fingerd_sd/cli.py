@@ -62,8 +62,13 @@ def load(config: Path | None) -> Settings:
     """
     if config is None:
         return settings.load()
-    if not config.exists():
-        raise ConfigError([Mistake(config, "", "does not exist; check the path after --config")])
+    try:
+        config.stat()
+    except FileNotFoundError:
+        text = "does not exist; check the path after --config"
+        raise ConfigError([Mistake(config, "", text)]) from None
+    except OSError:
+        pass  # what it is, reading it will say
     return settings.load(config, None)
 
 

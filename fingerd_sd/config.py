@@ -207,7 +207,10 @@ class Table:
 def _quoted(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    shown = f'"{value}"' if isinstance(value, str) else str(value)
+    try:
+        shown = f'"{value}"' if isinstance(value, str) else str(value)
+    except ValueError:  # Python writes no integer of more than 4,300 digits
+        return "a number of thousands of digits"
     return shown if len(shown) <= 60 else shown[:59] + "…"
 
 
@@ -232,7 +235,7 @@ def read_toml(file: Path, limit: int) -> Mapping[str, Any]:
     except UnicodeDecodeError as error:
         text = f"not UTF-8 at octet {error.start + 1}; TOML is always UTF-8: convert the file"
         raise ConfigError([Mistake(file, "", text)]) from error
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # TOMLDecodeError, or an integer of more digits than Python reads
         raise ConfigError([Mistake(file, "", f"not TOML: {error}")]) from error
     except RecursionError as error:
         raise ConfigError([Mistake(file, "", "not TOML: nested too deeply")]) from error

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Protocol
 
 from fingerd_sd.query import line_length
 from fingerd_sd.ruip import TIMEOUT, Answer, Ruip
-from fingerd_sd.text import escaped
 
 if TYPE_CHECKING:
     from fingerd_sd.policy import Client
@@ -100,8 +99,9 @@ class Connection:
 
     def expire(self) -> None:
         """Close without an answer: the line took too long."""
-        client = self._keeper.ruip.policy.client(self.peer)
-        self._keeper.done(Answer(b"", TIMEOUT, escaped(self._buffer)), client, 0, time.monotonic())
+        ruip = self._keeper.ruip
+        client = ruip.policy.client(self.peer)
+        self._keeper.done(ruip.late(self._buffer), client, 0, time.monotonic())
         self.close()
 
     def close(self) -> None:

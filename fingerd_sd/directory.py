@@ -91,9 +91,18 @@ class Directory:
             try:
                 async with asyncio.timeout(source.timeout):
                     said = await source.find(user)
+            except asyncio.CancelledError as error:
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():
+                    raise  # it is we who are no longer wanted
+                failure: BaseException | None = error
             except Exception as error:  # whatever a source raises is its own failure, not ours
-                _log_failure(source, error)
-                steps.append(f"{source.name}: failed: {_summary(error)}")
+                failure = error
+            else:
+                failure = None
+            if failure is not None:
+                _log_failure(source, failure)
+                steps.append(f"{source.name}: failed: {_summary(failure)}")
                 failed = failed or source.name
                 continue
             lifetime = min(lifetime, source.lifetime)
@@ -106,13 +115,13 @@ class Directory:
         return Finding((), failed, bool(failed), 0 if failed else lifetime, tuple(steps))
 
 
-def _summary(error: Exception) -> str:
+def _summary(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
         return "no answer in time"
     return "".join(traceback.format_exception_only(error)).strip()
 
 
-def _log_failure(source: Source, error: Exception) -> None:
+def _log_failure(source: Source, error: BaseException) -> None:
     log.error(
         "Source %s failed: %s",
         source.name,

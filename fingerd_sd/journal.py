@@ -99,7 +99,7 @@ class NativeJournal:
     ) -> None:
         """Write the entry of one query; see Journal. One formatting, since this is done most."""
         self._send(
-            f"MESSAGE={query or '{C}'} from {client}: {result}\n"
+            f"MESSAGE={query or _no_user(result)} from {client}: {result}\n"
             f"MESSAGE_ID={_QUERY}\nPRIORITY=6\nSYSLOG_IDENTIFIER=fingerd-sd\n"
             f"FINGER_QUERY={query}\nFINGER_CLIENT={client}\nFINGER_AUDIENCE={audience}\n"
             f"FINGER_RESULT={result}\nFINGER_SOURCE={source}\n"
@@ -127,6 +127,11 @@ class NativeJournal:
 
 
 _QUERY = MESSAGE_IDS["QUERY"]
+
+
+def _no_user(result: str) -> str:
+    """Return what stands for a query without a name: RFC 1288's {C}, or that there was none."""
+    return "nothing" if result == "timeout" else "{C}"
 
 
 def _field(name: str, value: str) -> bytes:
@@ -176,7 +181,7 @@ class StreamJournal:
         usec: int,
     ) -> None:
         """Write the entry of one query as a line; see Journal."""
-        self.write(INFO, f"{query or '{C}'} from {client}: {result}", None, {})
+        self.write(INFO, f"{query or _no_user(result)} from {client}: {result}", None, {})
 
 
 def open_journal(environment: Mapping[str, str]) -> Journal:

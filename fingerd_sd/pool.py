@@ -50,8 +50,14 @@ class Pool:
             if len(self._work) <= self._waiting:
                 self._changed.notify()
             elif self._threads < self._size:
-                self._threads += 1
-                threading.Thread(target=self._serve, name=self._name, daemon=True).start()
+                try:
+                    threading.Thread(target=self._serve, name=self._name, daemon=True).start()
+                except RuntimeError:  # the machine has no more: TasksMax=, ulimit
+                    if not self._threads:
+                        self._work.pop()
+                        raise
+                else:
+                    self._threads += 1
         return future
 
     def _serve(self) -> None:

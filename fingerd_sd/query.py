@@ -35,8 +35,11 @@ _LINE_END = re.compile(rb"[\r\n]")
 _WHOLE_LINE_END = re.compile(rb"\n|\r(?:\n|(?=[^\n]))")
 
 # RFC 854: IAC SB … IAC SE; IAC WILL/WONT/DO/DONT option; IAC command. An unfinished one at the end
-# of the line is dropped as well. A 0xFF octet is never part of UTF-8, so nothing real is lost.
-_TELNET = re.compile(rb"\xff(?:\xfa.*?(?:\xff\xf0|\Z)|[\xfb-\xfe].?|.?)", re.DOTALL)
+# of the line is dropped as well. What follows an IAC and is no command (below 0xF0) stays, so that
+# no name loses its first letter; the line is then not UTF-8.
+_TELNET = re.compile(
+    rb"\xff(?:\xfa.*?(?:\xff\xf0|\Z)|[\xfb-\xfe](?:.|\Z)|[\xf0-\xff]|\Z)", re.DOTALL
+)
 
 _WORD = re.compile("[^ \t]+")
 

@@ -21,7 +21,7 @@ MALFORMED = "Malformed query"
 LIMITED = "Too many queries, try again later"
 
 MAX_FIELD = 256  # characters of a one-line atom: a screen's line three times over
-MAX_TEXT = 65536  # characters of a plan, project or key; a source may allow less
+MAX_TEXT = 131072  # characters of a plan, project or key; more than a file of a user may have
 CUT_MARK = "[the rest was cut off]"
 
 _TAB = 8  # columns between tab stops

@@ -26,6 +26,8 @@ FOUND, ABSENT, REFUSED, LIMIT, BAD = "found", "absent", "refused", "limited", "m
 FAILED, TIMEOUT = "failed", "timeout"
 RESULTS = (FOUND, ABSENT, REFUSED, LIMIT, BAD, FAILED, TIMEOUT)
 
+MAX_SHOWN = 2048  # octets of a line that the journal gets: escaped, they fit one of its fields
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -88,6 +90,10 @@ class Ruip:
         """Return the answer to a line that should have one, but there is none."""
         return Answer(encode(INTERNAL_ERROR), FAILED, _shown(line))
 
+    def late(self, line: bytes) -> Answer:
+        """Return what is said to a line that took too long: nothing."""
+        return Answer(b"", TIMEOUT, _shown(line))
+
     async def _answer(self, line: bytes, audience: Audience) -> Answer:
         shown = _shown(line)
         try:
@@ -130,4 +136,4 @@ class Ruip:
 
 
 def _shown(line: bytes) -> str:
-    return escaped(line.rstrip(b"\r\n"))
+    return escaped(line[:MAX_SHOWN].rstrip(b"\r\n"))

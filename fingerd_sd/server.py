@@ -100,7 +100,7 @@ class Server:
         self._accepting = False
         self._stopped = False
         self._held: set[Connection] = set()
-        self._deadlines: dict[Connection, float] = {}  # of lines not yet whole, the oldest first
+        self._deadlines: dict[Connection, float] = {}  # of lines not yet whole
         self._per_client: dict[str, int] = {}
         self._limited = 0
         self._sweeper: asyncio.TimerHandle | None = None
@@ -131,9 +131,7 @@ class Server:
         self.stop_accepting()
         latest = self.loop.time() + DRAIN_READING
         self._deadlines = {c: min(at, latest) for c, at in self._deadlines.items()}
-        if self._sweeper is not None:
-            self._sweeper.cancel()
-            self._sweeper = None
+        self._disarm()
         self._arm()
         if self._held:
             self._all_gone.clear()
@@ -238,7 +236,8 @@ class Server:
         sent = send_now(sock, answer.octets)
         end_output(sock)
         self.done(answer, client, sent, started)
-        if octets is None and self._limited < MAX_LIMITED:
+        is_line = octets is not None and octets.find(b"\n") == len(octets) - 1
+        if not is_line and self._limited < MAX_LIMITED:
             self._limited += 1
             self._hold(Connection(self, sock, peer, "")).linger()
         else:
@@ -250,7 +249,9 @@ class Server:
         self._held.add(connection)
         if connection.key:
             self._per_client[connection.key] = self._per_client.get(connection.key, 0) + 1
-        self._deadlines[connection] = self.loop.time() + self.limits.query_timeout
+        deadline = self._deadlines[connection] = self.loop.time() + self.limits.query_timeout
+        if self._sweeper is not None and deadline + SWEEP < self._sweeper.when():
+            self._disarm()  # a reload has made deadlines shorter
         self._arm()
         return connection
 
@@ -294,17 +295,16 @@ class Server:
     def _arm(self) -> None:
         """Have the oldest deadline looked at when it is over; one timer serves all."""
         if self._sweeper is None and self._deadlines:
-            oldest = next(iter(self._deadlines.values()))
-            self._sweeper = self.loop.call_at(oldest + SWEEP, self._sweep)
+            self._sweeper = self.loop.call_at(min(self._deadlines.values()) + SWEEP, self._sweep)
+
+    def _disarm(self) -> None:
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            self._sweeper = None
 
     def _sweep(self) -> None:
         self._sweeper = None
         now = self.loop.time()
-        expired = []
-        for connection, deadline in self._deadlines.items():
-            if deadline > now:
-                break
-            expired.append(connection)
-        for connection in expired:
+        for connection in [c for c, deadline in self._deadlines.items() if deadline <= now]:
             connection.expire()
         self._arm()

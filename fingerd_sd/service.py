@@ -140,6 +140,8 @@ class Service:
     # --- the configuration ---
 
     def _told_to_reload(self) -> None:
+        if self._stop.is_set():
+            return
         if self._reloading is not None:
             self._reload_again = True
             return
@@ -175,6 +177,8 @@ class Service:
             self._trouble = ""
             self._use(setup)
         self._reloading = None
+        if self._stop.is_set():
+            return  # STOPPING=1 has been said, or is about to be
         if self._reload_again:
             self._reload_again = False
             self._told_to_reload()

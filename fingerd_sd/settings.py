@@ -160,7 +160,7 @@ def _read_sources(tables: Sequence[Table], audiences: Sequence[Audience]) -> tup
 
 def _read_source(table: Table, kind: str, name: str) -> Source | None:
     if not kind:
-        if table.value("type") is None:
+        if table.value("type") in (None, ""):
             table.wrong("type", f"is missing; known are: {', '.join(sources.known())}")
         return None
     if kind in sources.PLANNED:

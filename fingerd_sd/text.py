@@ -58,7 +58,7 @@ def one_line(text: str, limit: int) -> str:
     """Return `text` as one printable line of at most `limit` characters; where it was cut, it ends
     in an ellipsis. Runs of white space become one blank.
     """
-    line = printable(" ".join(text[: 4 * limit].split()))
+    line = printable(" ".join(text.split()))
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
@@ -94,6 +94,12 @@ def escaped(octets: bytes) -> str:
         if text.isprintable() and "\\" not in text:
             return text
     text = octets.replace(b"\\", rb"\\").decode("utf-8", "backslashreplace")
-    return "".join(
-        c if is_printable(c) else c.encode("unicode_escape").decode("ascii") for c in text
-    )
+    return "".join(c if is_printable(c) else _escape(c) for c in text)
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    if code < 0x80:
+        return character.encode("unicode_escape").decode("ascii")
+    # Not \xNN, which is an octet that is not UTF-8.
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

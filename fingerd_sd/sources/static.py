@@ -61,7 +61,9 @@ def read(table: Table, name: str) -> StaticSource:
     source = StaticSource(name)
     tables = [table.inner("users", table.table("users"))]
     file = table.text("file", None)
-    if file is not None:
+    if file is not None and "\0" in file:
+        table.wrong("file", "is no file name: a NUL is in it")
+    elif file is not None:
         path = table.directory / file
         try:
             tables.append(table.other(path, read_toml(path, MAX_USERS_FILE)))
@@ -105,7 +107,7 @@ def _is_name(name: str) -> bool:
         query = parse(name.encode("utf-8"))
     except QueryError:
         return False
-    return query.user == name and not query.hosts
+    return bool(name) and query.user == name and not query.hosts
 
 
 def _read_person(login: str, table: Table) -> Person:

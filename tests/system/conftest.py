@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: MIT
+"""Fixtures: one booted machine a release and a session, one known state a test.
+
+Where machines cannot be booted the tests are skipped with the reason; under CI they fail.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from . import project, roots
+from .finger import Finger
+from .machine import Machine
+
+HERE = Path(__file__).parent
+TOOLS = {
+    "systemd-nspawn": "systemd-container",
+    "mmdebstrap": "mmdebstrap",
+    "nsenter": "util-linux",
+    "unshare": "util-linux",
+    "setpriv": "util-linux",
+    "tar": "tar",
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test of this folder, so that ``-m 'not system'`` leaves them out."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.system)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Add to a failure what the machine's journal holds since the test began."""
+    outcome = yield
+    report = outcome.get_result()  # type: ignore[attr-defined]
+    finger = getattr(item, "funcargs", {}).get("finger")
+    if report.failed and isinstance(finger, Finger):
+        report.sections.append((f"journal of {finger.machine.release}", finger.diary()))
+
+
+@pytest.fixture(scope="session")
+def built(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[Path]]]:
+    """Build, side by side, the roots of the releases that the selected tests ask for."""
+    if lacking := _what_is_missing():
+        _cannot_run(lacking)
+    asked = {
+        item.callspec.params.get("booted")
+        for item in request.session.items
+        if hasattr(item, "callspec")
+    }
+    with ThreadPoolExecutor() as builders:
+        yield {
+            release: builders.submit(roots.root, release)
+            for release in roots.RELEASES
+            if release in asked
+        }
+
+
+@pytest.fixture(scope="session", params=roots.RELEASES)
+def booted(request: pytest.FixtureRequest, built: dict[str, Future[Path]]) -> Iterator[Machine]:
+    """A booted machine that has never seen the project."""
+    try:
+        root = built[request.param].result()
+    except roots.RootError as error:
+        _cannot_run(str(error))
+    machine = Machine(request.param, root)
+    try:
+        yield machine
+    finally:
+        machine.close()
+
+
+@pytest.fixture(scope="session")
+def pristine(booted: Machine) -> frozenset[str]:
+    """The paths on the machine before the project was installed."""
+    return frozenset(project.files(booted))
+
+
+@pytest.fixture(scope="session")
+def machine(booted: Machine, pristine: frozenset[str]) -> Machine:
+    """A booted machine with the project installed by ``make install``."""
+    project.bring(booted)
+    project.install(booted)
+    return booted
+
+
+@pytest.fixture
+def finger(machine: Machine) -> Finger:
+    """The service on the machine: installed, neither enabled nor started, not configured."""
+    service = Finger(machine)
+    service.forget()
+    return service
+
+
+def _what_is_missing() -> str:
+    """Return why machines cannot be booted here, with the remedy; empty where they can."""
+    if os.geteuid() != 0:
+        return "booting a machine needs root: run the tests with sudo"
+    if packages := sorted({TOOLS[tool] for tool in TOOLS if shutil.which(tool) is None}):
+        return f"tools are missing: apt install {' '.join(packages)}"
+    tried = subprocess.run(["unshare", "--mount", "true"], check=False, capture_output=True)
+    if tried.returncode != 0:
+        return "mounts are not allowed here: run in a privileged container or a virtual machine"
+    return ""
+
+
+def _cannot_run(reason: str) -> NoReturn:
+    if os.environ.get("CI"):
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)

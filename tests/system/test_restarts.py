@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: MIT
+"""A thousand ends and starts of the process under steady queries, of which none may be lost."""
+
+from __future__ import annotations
+
+import random
+import threading
+
+import pytest
+
+from . import project
+from .finger import PROMPT, SERVICE, Finger
+
+IDLE = 0.05  # seconds
+CONFIGURATION = f'[server]\nidle_exit = {IDLE}\nlog_queries = false\n[[source]]\ntype = "probe"\n'
+COUNTS = {"bookworm": (500, 500), "trixie": (100, 100)}  # idle exits, restarts
+CLIENTS = 2
+
+
+class Client(threading.Thread):
+    """Asks again and again until `enough` is set; keeps what was not answered right."""
+
+    def __init__(self, finger: Finger, enough: threading.Event, seed: int, pause: float) -> None:
+        super().__init__(daemon=True)
+        self._finger, self._enough = finger, enough
+        self._random, self._pause = random.Random(seed), pause
+        self.asked = 0
+        self.processes: list[int] = []
+        self.lost: list[str] = []
+
+    def run(self) -> None:
+        """Ask, and pause so that a query now and then meets the very moment of an exit."""
+        while not self._enough.wait(self._random.uniform(0.8, 1.3) * self._pause):
+            self.asked += 1
+            address = self._random.choice(("127.0.0.1", "::1"))
+            try:
+                process = int(self._finger.ask("pid", host=address))
+            except (OSError, ValueError) as error:
+                self.lost.append(repr(error))
+                continue
+            if not self.processes or self.processes[-1] != process:
+                self.processes.append(process)
+
+
+@pytest.fixture
+def restless(finger: Finger) -> Finger:
+    """The service that exits after a twentieth of a second, with no start limit."""
+    project.install_probe(finger.machine)
+    finger.configure(CONFIGURATION)
+    finger.drop_in(PROMPT)
+    finger.listen()
+    return finger
+
+
+def test_idle_exits_lose_no_query(restless: Finger) -> None:
+    wanted, _ = COUNTS[restless.machine.release]
+    enough = threading.Event()
+    client = Client(restless, enough, seed=79, pause=IDLE)
+    client.start()
+    while len(client.processes) <= wanted and client.asked < 20 * wanted and not client.lost:
+        client.join(0.1)
+    enough.set()
+    client.join()
+    assert client.lost == []
+    assert len(client.processes) > wanted
+
+
+def test_restarts_lose_no_query(restless: Finger) -> None:
+    _, wanted = COUNTS[restless.machine.release]
+    enough = threading.Event()
+    clients = [Client(restless, enough, seed, pause=0.01) for seed in range(CLIENTS)]
+    for client in clients:
+        client.start()
+    try:
+        for _ in range(wanted):
+            restless.machine.systemctl("restart", SERVICE)
+            if any(client.lost for client in clients):
+                break
+    finally:
+        enough.set()
+        for client in clients:
+            client.join()
+    assert [client.lost for client in clients] == [[]] * CLIENTS
+    assert all(client.asked >= wanted for client in clients)

@@ -1,0 +1,312 @@
+# SPDX-License-Identifier: MIT
+"""The Remote User Information Program: a query line in, an answer out. Its wire cases are in
+wire_cases.py; here is what is remembered, shared, counted, and never told to the wrong client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import Any, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fingerd_sd.directory import Directory, Mounted
+from fingerd_sd.entry import ATOMS, Absent, Entry, Person, Text
+from fingerd_sd.journal import MAX_FIELD
+from fingerd_sd.policy import Audience, Policy
+from fingerd_sd.ruip import RESULTS, Answer, Ruip
+from fingerd_sd.text import is_printable
+
+from .houses import ALICE, Told, everyone, networks, ruip, static
+from .test_query import OCTETS
+from .test_reply import ENTRIES
+from .wire import run, until
+from .wire_cases import BROKEN, NOBODY
+
+LIMITED = b"Too many queries, try again later\r\n"
+HELLO = Text("hello")
+
+
+class Clock:
+    """Monotonic seconds that pass when a test says so."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def ask(house: Ruip, line: bytes, peer: str = "192.0.2.1") -> Answer:
+    return run(house.answer(line, house.policy.client(peer)))
+
+
+def ready(house: Ruip, line: bytes, peer: str = "192.0.2.1", now: float = 100.0) -> Answer | None:
+    return house.ready(line, house.policy.client(peer), now)
+
+
+# --- any octets, any source ---
+
+
+@given(OCTETS, ENTRIES | st.none() | st.just(Absent()), st.frozensets(st.sampled_from(ATOMS)))
+def test_whatever_is_asked_and_said_the_answer_is_printable_lines(
+    line: bytes, said: Entry | Absent | None, show: frozenset[str]
+) -> None:
+    answer = ask(ruip(Told(said), audiences=[everyone(show)]), line)
+    text = answer.octets.decode("utf-8")
+    assert text.endswith("\r\n")
+    assert is_printable(text.replace("\r\n", "").replace("\t", ""))
+    assert is_printable(answer.query)
+    assert answer.result in RESULTS
+
+
+@pytest.mark.parametrize("nonsense", [42, "a string", b"octets", ["a list"], object()])
+def test_a_source_that_says_nonsense_is_an_internal_error(
+    nonsense: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    house = ruip(Told(cast(Any, nonsense)))
+    answer = ask(house, b"alice\r\n")
+    assert (answer.octets, answer.result) == (BROKEN, "failed")
+    [record] = caplog.records
+    assert record.levelno == logging.ERROR
+    assert record.exc_info is not None
+    assert record.__dict__["event"] == "INTERNAL_ERROR"
+
+
+def test_a_source_that_was_cancelled_from_within_is_an_internal_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    @dataclass
+    class Cancelled(Told):
+        async def find(self, user: str) -> None:
+            raise asyncio.CancelledError
+
+    assert ask(ruip(Cancelled()), b"alice\r\n").octets == BROKEN
+    assert caplog.records
+
+
+@pytest.mark.parametrize(
+    ("says", "result", "source"),
+    [
+        (HELLO, "found", "told"),
+        (None, "absent", ""),
+        (Absent("hidden"), "absent", ""),
+        (ValueError("x"), "failed", "told"),
+    ],
+)
+def test_an_answer_says_how_it_came_about(
+    says: Entry | Absent | None, result: str, source: str
+) -> None:
+    answer = ask(ruip(Told(says)), b"alice\r\n")
+    assert (answer.result, answer.source, answer.query) == (result, source, "alice")
+    assert answer.steps
+
+
+@pytest.mark.parametrize(
+    ("line", "result"),
+    [(b"\r\n", "refused"), (b"a@h\r\n", "refused"), (b"\0\r\n", "malformed")],
+)
+def test_nobody_is_asked_for_what_is_refused(line: bytes, result: str) -> None:
+    source = Told(HELLO)
+    assert ask(ruip(source), line).result == result
+    assert source.asked == []
+
+
+# --- absent and hidden ---
+
+
+def test_absent_and_hidden_are_the_same_octets() -> None:
+    house = ruip(Told(Absent("no .plan")), Told(None))
+    hidden, absent = ask(house, b"alice\r\n"), ask(house, b"nobody\r\n")
+    assert hidden.octets == absent.octets == NOBODY
+    assert hidden.result == absent.result == "absent"
+    assert hidden.source == absent.source
+
+
+def test_a_source_for_others_is_as_if_it_were_not_there() -> None:
+    inside = Audience("inside", networks("192.0.2.0/24"))
+    directory = Directory([Mounted(Told(HELLO), frozenset({"inside"}))])
+    house = Ruip(Policy([inside]), directory, Clock())
+    assert ask(house, b"alice\r\n", "192.0.2.1").octets == b"hello\r\n"
+    assert ask(house, b"alice\r\n", "198.51.100.1").octets == NOBODY
+
+
+# --- what is remembered ---
+
+
+@pytest.mark.parametrize("line", [b"alice\r\n", b"/W alice\n", b"bob\r\n", b"\r\n", b"a@h\r\n"])
+def test_an_answer_is_ready_once_it_was_given(line: bytes) -> None:
+    house = ruip(static({"alice": ALICE}), clock=Clock())
+    assert ready(house, line) is None
+    first = ask(house, line)
+    assert ready(house, line) == first
+    assert ready(house, line, "198.51.100.1") == first
+
+
+def test_an_answer_lives_as_long_as_its_source_says() -> None:
+    source, clock = Told(HELLO, lifetime=2.0), Clock()
+    house = ruip(source, clock=clock)
+    ask(house, b"alice\r\n")
+    assert ready(house, b"alice\r\n", now=101.9) is not None
+    assert ready(house, b"alice\r\n", now=102.1) is None
+    clock.now = 102.1
+    ask(house, b"alice\r\n")
+    assert source.asked == ["alice", "alice"]
+    assert ready(house, b"alice\r\n", now=104.0) is not None
+
+
+def test_an_absence_is_remembered_too() -> None:
+    house = ruip(Told(None, lifetime=2.0), clock=Clock())
+    first = ask(house, b"alice\r\n")
+    assert ready(house, b"alice\r\n") == first
+
+
+@pytest.mark.parametrize("says", [HELLO, None, ValueError("x")])
+def test_nothing_is_remembered_of_a_source_that_does_not_allow_it(
+    says: Entry | None,
+) -> None:
+    source = Told(says, lifetime=0)
+    house = ruip(source, clock=Clock())
+    for _ in range(2):
+        ask(house, b"alice\r\n")
+        assert ready(house, b"alice\r\n") is None
+    assert len(source.asked) == 2
+
+
+def test_a_failure_is_not_remembered(caplog: pytest.LogCaptureFixture) -> None:
+    source = Told(ValueError("for a moment"), lifetime=float("inf"))
+    house = ruip(source, clock=Clock())
+    assert ask(house, b"alice\r\n").octets == BROKEN
+    source.says = HELLO
+    assert ready(house, b"alice\r\n") is None
+    assert ask(house, b"alice\r\n").octets == b"hello\r\n"
+    assert len(caplog.records) == 1
+
+
+def test_an_answer_for_one_audience_is_not_ready_for_another() -> None:
+    inside = Audience("inside", networks("192.0.2.0/24"), frozenset(ATOMS))
+    house = ruip(static({"alice": ALICE}), audiences=[inside], clock=Clock())
+    assert b"Hill 016" in ask(house, b"alice\r\n", "192.0.2.1").octets
+    assert ready(house, b"alice\r\n", "198.51.100.1") is None
+    assert b"Hill 016" not in ask(house, b"alice\r\n", "198.51.100.1").octets
+
+
+def test_two_audiences_share_no_look_up() -> None:
+    inside = Audience("inside", networks("192.0.2.0/24"), frozenset(ATOMS))
+
+    async def scenario() -> list[Answer]:
+        source = Told(ALICE, waits=asyncio.Event())
+        house = ruip(source, audiences=[inside], clock=Clock())
+        asking = [
+            asyncio.create_task(house.answer(b"alice\r\n", house.policy.client(peer)))
+            for peer in ("192.0.2.1", "198.51.100.1")
+        ]
+        await until(lambda: len(source.asked) == 2)
+        assert source.waits is not None
+        source.waits.set()
+        return await asyncio.gather(*asking)
+
+    within, without = run(scenario())
+    assert b"Hill 016" in within.octets
+    assert b"Hill 016" not in without.octets
+
+
+# --- what is shared ---
+
+
+def test_those_who_ask_the_same_at_once_share_one_look_up() -> None:
+    async def scenario() -> None:
+        source = Told(HELLO, waits=asyncio.Event())
+        house = ruip(source)
+        client = house.policy.client("192.0.2.1")
+        lines = [b"alice\r\n", b"alice\n", b" alice", b"alice\r\nbehind"]
+        asking = [asyncio.create_task(house.answer(line, client)) for line in lines]
+        other = asyncio.create_task(house.answer(b"/W alice\r\n", client))
+        await until(lambda: len(source.asked) == 2)
+        assert source.waits is not None
+        source.waits.set()
+        answers = await asyncio.gather(*asking, other)
+        assert {answer.octets for answer in answers} == {b"hello\r\n"}
+        assert source.asked == ["alice", "alice"]  # one of them for /W
+        await house.answer(b"alice\r\n", client)
+        assert len(source.asked) == 3
+
+    run(scenario())
+
+
+def test_a_shared_look_up_goes_on_where_one_who_waits_leaves() -> None:
+    async def scenario() -> None:
+        source = Told(HELLO, waits=asyncio.Event())
+        house = ruip(source)
+        client = house.policy.client("192.0.2.1")
+        leaver, stayer = (asyncio.create_task(house.answer(b"alice\r\n", client)) for _ in range(2))
+        await until(lambda: bool(source.asked))
+        leaver.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await leaver
+        assert source.waits is not None
+        source.waits.set()
+        assert (await stayer).octets == b"hello\r\n"
+        assert source.asked == ["alice"]
+
+    run(scenario())
+
+
+# --- rates ---
+
+
+def test_who_asks_too_often_is_told_so_and_nobody_is_asked() -> None:
+    source, clock = Told(HELLO), Clock()
+    house = ruip(source, audiences=[everyone(rate=2)], clock=clock)
+    answers = [ask(house, b"alice\r\n") for _ in range(3)]
+    assert [answer.result for answer in answers] == ["found", "found", "limited"]
+    assert answers[-1].octets == LIMITED
+    assert answers[-1].query == "alice"
+    assert len(source.asked) == 2
+    assert ask(house, b"alice\r\n", "192.0.2.2").result == "found"
+    clock.now += 60
+    assert ask(house, b"alice\r\n").result == "found"
+
+
+def test_a_ready_answer_counts_like_any_other() -> None:
+    house = ruip(static({"alice": ALICE}), audiences=[everyone(rate=2)], clock=Clock())
+    ask(house, b"alice\r\n")
+    answers = [ready(house, b"alice\r\n") for _ in range(2)]
+    assert [answer.result for answer in answers if answer] == ["found", "limited"]
+    assert ask(house, b"alice\r\n").result == "limited"
+
+
+def test_what_is_not_ready_is_not_counted_twice() -> None:
+    house = ruip(Told(HELLO), audiences=[everyone(rate=1)], clock=Clock())
+    assert ready(house, b"alice\r\n") is None
+    assert ask(house, b"alice\r\n").result == "found"
+    assert ask(house, b"alice\r\n").result == "limited"
+
+
+# --- fixed lines ---
+
+
+def test_fixed_answers_tell_the_line_to_the_journal() -> None:
+    house = ruip()
+    line = b"a\x1b\\\xff\r\n"
+    for answer, octets, result in (
+        (house.malformed(line), b"Malformed query\r\n", "malformed"),
+        (house.limited(line), LIMITED, "limited"),
+        (house.failed(line), BROKEN, "failed"),
+    ):
+        assert (answer.octets, answer.result) == (octets, result)
+        assert answer.query == "a\\x1b\\\\\\xff"
+
+
+def test_a_long_line_is_told_in_part_so_that_its_entry_fits() -> None:
+    """max_query may be up to 1 MiB, and an escaped octet takes four."""
+    house = ruip()
+    for answer in (house.malformed(b"\xff" * (1 << 20)), ask(house, b"a" * (1 << 20))):
+        assert 100 < len(answer.query.encode()) <= MAX_FIELD
+
+
+def test_a_person_without_a_name_is_answered_as_well() -> None:
+    assert ask(ruip(Told(Person("alice"))), b"alice\r\n").octets == b"Login: alice\r\nNo Plan.\r\n"
