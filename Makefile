@@ -15,10 +15,12 @@ DOC = $(DESTDIR)$(PREFIX)/share/doc/fingerd-sd
 COMPLETION = $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 CATALOG = $(DESTDIR)$(PREFIX)/lib/systemd/catalog
 CONFIG = $(DESTDIR)/etc/fingerd-sd
+SYSUSERS = $(DESTDIR)$(PREFIX)/lib/sysusers.d
 
 # To build the Debian package: what packaging/debian/control says, and what carries it out.
 DEB_TOOLS = git build-essential debhelper dh-python pybuild-plugin-pyproject python3-all \
-    python3-setuptools python3-pytest python3-hypothesis python3-systemd systemd man-db mandoc
+    python3-setuptools python3-aiohttp python3-dbus-fast python3-hypothesis \
+    python3-lxml python3-pytest python3-systemd systemd man-db mandoc
 
 .PHONY: run test style types format deb dist install install-data uninstall clean
 
@@ -76,13 +78,13 @@ install: install-data
 	    > $(BIN)/fingerd-sd
 	chmod 755 $(BIN)/fingerd-sd
 	[ -n "$(DESTDIR)" ] || [ ! -d /run/systemd/system ] || \
-	    { systemctl daemon-reload; journalctl --update-catalog; }
+	    { systemd-sysusers fingerd-sd.conf; systemctl daemon-reload; journalctl --update-catalog; }
 	@[ -n "$(DESTDIR)" ] || echo "Now: systemctl enable --now finger.socket"
 
 # Everything that is not Python: packages take it from here too, with PREFIX=/usr.
 install-data:
 	install -d $(UNITS) $(DOC)/examples $(MAN)/man5 $(MAN)/man8 $(COMPLETION) $(CATALOG)
-	install -d $(CONFIG)/conf.d
+	install -d $(SYSUSERS) $(CONFIG)/conf.d
 	sed 's|/usr/bin/fingerd-sd|$(PREFIX)/bin/fingerd-sd|' units/finger.service \
 	    > $(UNITS)/finger.service
 	install -m 644 units/finger.socket $(UNITS)
@@ -92,6 +94,7 @@ install-data:
 	install -m 644 packaging/man/*.8 $(MAN)/man8
 	install -m 644 packaging/catalog/fingerd-sd.catalog $(CATALOG)
 	install -m 644 packaging/completion/fingerd-sd $(COMPLETION)
+	install -m 644 packaging/sysusers/fingerd-sd.conf $(SYSUSERS)
 	[ -e $(CONFIG)/fingerd.toml ] || \
 	    install -m 644 packaging/example/fingerd.toml $(CONFIG)/fingerd.toml
 
@@ -101,7 +104,7 @@ uninstall:
 	    systemctl disable --now finger.socket finger.service
 	rm -rf $(LIB) $(DOC)
 	rm -f $(BIN)/fingerd-sd $(UNITS)/finger.service $(UNITS)/finger.socket
-	rm -f $(CATALOG)/fingerd-sd.catalog $(COMPLETION)/fingerd-sd
+	rm -f $(CATALOG)/fingerd-sd.catalog $(SYSUSERS)/fingerd-sd.conf $(COMPLETION)/fingerd-sd
 	rm -f $(patsubst packaging/man/%,$(MAN)/man5/%,$(wildcard packaging/man/*.5))
 	rm -f $(patsubst packaging/man/%,$(MAN)/man8/%,$(wildcard packaging/man/*.8))
 	! cmp -s packaging/example/fingerd.toml $(CONFIG)/fingerd.toml || rm $(CONFIG)/fingerd.toml

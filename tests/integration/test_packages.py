@@ -33,6 +33,7 @@ FILES = {
     "/usr/lib/systemd/catalog/fingerd-sd.catalog",
     "/usr/lib/systemd/system/finger.service",
     "/usr/lib/systemd/system/finger.socket",
+    "/usr/lib/sysusers.d/fingerd-sd.conf",
     "/usr/share/bash-completion/completions/fingerd-sd",
     "/usr/share/man/man5/finger.service.5",
     "/usr/share/man/man5/finger.socket.5",
@@ -48,6 +49,7 @@ EXAMPLES = {
 MACROS = r"""
 %_unitdir /usr/lib/systemd/system
 %_journalcatalogdir /usr/lib/systemd/catalog
+%_sysusersdir /usr/lib/sysusers.d
 %systemd_requires %{nil}
 %systemd_post() : post %{?*}
 %systemd_preun() : preun %{?*}
