@@ -33,7 +33,7 @@ run:
 	    $(PYTHON) -m fingerd_sd serve --config $(EXAMPLE)
 
 .venv/ready: requirements-dev.txt
-	packaging/need.sh python3 python3-venv python3-systemd
+	packaging/need.sh python3 python3-venv python3-systemd python3-aiohttp python3-lxml
 	$(PYTHON) -m venv --clear --system-site-packages .venv
 	.venv/bin/pip install --quiet -r requirements-dev.txt
 	touch $@
@@ -50,7 +50,7 @@ format: .venv/ready
 	.venv/bin/ruff format .
 
 test: .venv/ready
-	packaging/need.sh systemd finger netcat-openbsd groff-base
+	packaging/need.sh systemd finger netcat-openbsd openssl groff-base
 	if [ "$$(id -u)" -eq 0 ]; then packaging/need.sh systemd-container mmdebstrap iproute2; fi
 	packaging/need.sh $(DEB_TOOLS) lintian rpm makepkg libarchive-tools
 	.venv/bin/python -m pytest $(TESTS)

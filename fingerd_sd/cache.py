@@ -40,22 +40,23 @@ class Cache(Generic[K, V]):
         if kept is None:
             return None
         if kept[1] < now:
-            self._drop(key)
+            self.drop(key)
             return None
         return kept[0]
 
     def put(self, key: K, value: V, octets: int, until: float) -> None:
         """Keep `value`, which takes `octets`, until `until`, in monotonic seconds."""
-        self._drop(key)
+        self.drop(key)
         octets += OVERHEAD
         if octets > self._limit:
             return
         while self._octets + octets > self._limit:
-            self._drop(next(iter(self._kept)))
+            self.drop(next(iter(self._kept)))
         self._kept[key] = (value, until, octets)
         self._octets += octets
 
-    def _drop(self, key: K) -> None:
+    def drop(self, key: K) -> None:
+        """Forget what is kept for `key`, if anything."""
         kept = self._kept.pop(key, None)
         if kept is not None:
             self._octets -= kept[2]

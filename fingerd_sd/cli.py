@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from fingerd_sd import __version__, ruip, settings
 from fingerd_sd.config import ConfigError, Mistake
 from fingerd_sd.directory import Directory
+from fingerd_sd.forward import Forwarder
 from fingerd_sd.journal import Journal, JournalHandler, StreamJournal, open_journal
 from fingerd_sd.policy import Client, Policy
 from fingerd_sd.ruip import Answer, Ruip
@@ -82,10 +83,25 @@ def check(config: Path | None) -> int:
         return EX_CONFIG
     for warning in loaded.warnings:
         print(f"warning: {warning}", file=sys.stderr)
+    for lack in _sandbox(loaded):
+        print(f"warning: {lack}", file=sys.stderr)
     names = ", ".join(mounted.source.name for mounted in loaded.sources)
     files = ", ".join(map(str, loaded.files)) or "no configuration, so the defaults"
     print(f"{files}: in order; sources: {names or 'none'}")
     return EX_OK
+
+
+def _sandbox(loaded: Settings) -> Sequence[str]:
+    """Return what the unit on this machine lacks for this configuration, where that can be told."""
+    from fingerd_sd.directory import Needs
+    from fingerd_sd.sandbox import effective_unit, missing
+
+    sources = (mounted.source for mounted in loaded.sources)
+    needs = [(source.name, getattr(source, "needs", Needs())) for source in sources]
+    if any(audience.forward for audience in loaded.audiences):
+        needs.append(("forward = true", Needs(network=True)))
+    unit = effective_unit() if any(need != Needs() for _, need in needs) else None
+    return [] if unit is None else list(missing(needs, unit))
 
 
 def ask(config: Path | None, address: str, query: str, explained: bool) -> int:
@@ -118,19 +134,22 @@ async def _ask(
     client: Client,
     explained: bool,
 ) -> Answer:
-    rules = Ruip(policy, directory, time.monotonic)
+    rules = Ruip(policy, directory, time.monotonic, _forwarder(loaded))
     if len(line) > loaded.limits.max_query:
         if explained:
             print(f"query: longer than max_query, {loaded.limits.max_query}", file=sys.stderr)
         return rules.malformed(line)
-    if explained:
-        from fingerd_sd.explain import explain
+    try:
+        if explained:
+            from fingerd_sd.explain import explain
 
-        if os.geteuid() == 0:
-            print("note: root may read homes that the service may not", file=sys.stderr)
-        for told in await explain(policy, directory, line, client):
-            print(told, file=sys.stderr)
-    return await rules.answer(line, client)
+            if os.geteuid() == 0:
+                print("note: root may read homes that the service may not", file=sys.stderr)
+            for told in await explain(policy, directory, line, client):
+                print(told, file=sys.stderr)
+        return await rules.answer(line, client)
+    finally:
+        await rules.close()
 
 
 def serve(config: Path | None, listen: Sequence[tuple[str, int]]) -> int:
@@ -199,12 +218,18 @@ def _setup(loaded: Settings, journal: Journal) -> Setup:
         )
 
     return Setup(
-        Ruip(policy, directory, time.monotonic),
+        Ruip(policy, directory, time.monotonic, _forwarder(loaded)),
         loaded.limits,
         query_log if loaded.log_queries else None,
         loaded.idle_exit,
         loaded.warnings,
     )
+
+
+def _forwarder(loaded: Settings) -> Forwarder:
+    """Return the forwarder, whose deadline is the client's, less what it takes to say so."""
+    whole = loaded.limits.answer_timeout
+    return Forwarder(max(whole - 1, whole / 2))
 
 
 def _bind(host: str, port: int) -> socket.socket:

@@ -63,14 +63,23 @@ class Layer:
 
 
 class Table:
-    """A TOML table that is being read. `key`: its own key in the file, such as `source[1]`."""
+    """A TOML table that is being read. `key`: its own key in the file, such as `source[1]`.
+    `mistakes` and `warnings` are where it reports: what cannot be used, and what is only unwise.
+    """
 
-    def __init__(self, layers: Sequence[Layer], key: str, mistakes: list[Mistake]) -> None:
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        key: str,
+        mistakes: list[Mistake],
+        warnings: list[Mistake] | None = None,
+    ) -> None:
         if not layers:
             raise ValueError("a table needs a layer")
         self.key = key
         self._layers = layers
         self._mistakes = mistakes
+        self._warnings = [] if warnings is None else warnings
         self._known: set[str] = set()
 
     @property
@@ -86,6 +95,10 @@ class Table:
     def wrong(self, key: str, text: str) -> None:
         """Report that the value of `key` cannot be used: `text` says what is expected instead."""
         self._mistakes.append(self.mistake(key, text))
+
+    def unwise(self, key: str, text: str) -> None:
+        """Warn that the value of `key` can be used, but may not do what is wanted."""
+        self._warnings.append(self.mistake(key, text))
 
     def mistake(self, key: str, text: str) -> Mistake:
         """Return a mistake about `key` without reporting it: for what is only unwise."""
@@ -159,11 +172,11 @@ class Table:
         `number`: which one, from 1, where `key` is an array of tables.
         """
         path = self._path(key) if number is None else f"{self._path(key)}[{number}]"
-        return Table([Layer(self._layer(key).file, values)], path, self._mistakes)
+        return Table([Layer(self._layer(key).file, values)], path, self._mistakes, self._warnings)
 
     def other(self, file: Path, values: Mapping[str, Any]) -> Table:
         """Return the tables of another file that this one names, its mistakes reported here."""
-        return Table([Layer(file, values)], "", self._mistakes)
+        return Table([Layer(file, values)], "", self._mistakes, self._warnings)
 
     def items(self) -> Iterable[tuple[str, Any]]:
         """Return keys and values of a table whose keys are free (of its strongest layer)."""

@@ -19,10 +19,33 @@ from fingerd_sd.entry import Absent, Entry
 log = logging.getLogger(__name__)
 
 
+class SourceError(Exception):
+    """A source failed, and the text says all there is to say: it is logged without a traceback.
+
+    `told`: the journal knows already, such as of a site that is not asked again for a while.
+    """
+
+    def __init__(self, text: str, told: bool = False) -> None:
+        super().__init__(text)
+        self.told = told
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a source needs of the sandbox that the unit, as installed, does not give: `programs` to
+    run, by their paths, and the network. `check` compares it with the unit.
+    """
+
+    programs: tuple[str, ...] = ()
+    network: bool = False
+
+
 class Source(Protocol):
     """Where answers come from.
 
     Attributes will do for the properties. ARCHITECTURE.md, "A source of your own", shows one.
+    A source may also have `async def close(self) -> None`, called once when it is asked no more;
+    `trouble: str`, for STATUS= while it is not well, "" else; `needs: Needs`.
     """
 
     @property
@@ -105,7 +128,8 @@ class Directory:
                 steps.append(f"{source.name}: failed: {_summary(failure)}")
                 failed = failed or source.name
                 continue
-            lifetime = min(lifetime, source.lifetime)
+            own = getattr(said, "lifetime", None)
+            lifetime = min(lifetime, source.lifetime if own is None else own)
             if said is None or isinstance(said, Absent):
                 steps.append(f"{source.name}: {(said or Absent()).why}")
                 continue
@@ -114,18 +138,38 @@ class Directory:
             return Finding((said,), source.name, False, 0 if failed else lifetime, tuple(steps))
         return Finding((), failed, bool(failed), 0 if failed else lifetime, tuple(steps))
 
+    @property
+    def trouble(self) -> str:
+        """What is wrong with the sources now, for STATUS=; "" where nothing is."""
+        told = (getattr(mounted.source, "trouble", "") for mounted in self._sources)
+        return "; ".join(filter(None, told))
+
+    async def close(self) -> None:
+        """Close what the sources keep open; never raises for a source's fault."""
+        for mounted in self._sources:
+            close = getattr(mounted.source, "close", None)
+            if close is not None:
+                try:
+                    await close()
+                except Exception as error:  # as in find
+                    _log_failure(mounted.source, error)
+
 
 def _summary(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
         return "no answer in time"
+    if isinstance(error, SourceError):
+        return str(error)
     return "".join(traceback.format_exception_only(error)).strip()
 
 
 def _log_failure(source: Source, error: BaseException) -> None:
+    if isinstance(error, SourceError) and error.told:
+        return
     log.error(
         "Source %s failed: %s",
         source.name,
         _summary(error),
-        exc_info=error,
+        exc_info=None if isinstance(error, SourceError) else error,
         extra={"event": "SOURCE_FAILED", "fields": {"FINGER_SOURCE": source.name}},
     )

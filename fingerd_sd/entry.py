@@ -64,19 +64,24 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A whole answer, to be sent as it is (but for what may not be shown: see text.printable)."""
+    """A whole answer, to be sent as it is (but for what may not be shown: see text.printable).
+
+    `lifetime`: seconds that it may be reused, where that is not what its source says of all.
+    """
 
     text: str
     origin: str = field(default="", compare=False)
+    lifetime: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Absent:
     """This source has no such user, or does not show the user. `why` is for `ask --explain` only:
-    to a client absent and hidden are the same octets.
+    to a client absent and hidden are the same octets. `lifetime`: as of a Text.
     """
 
     why: str = "not known here"
+    lifetime: float | None = field(default=None, compare=False)
 
 
 Entry: TypeAlias = Person | Text

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from fingerd_sd.directory import Directory
 from fingerd_sd.entry import ATOMS, Entry, Text
+from fingerd_sd.forward import relayed
 from fingerd_sd.policy import Audience, Client, Policy
 from fingerd_sd.query import QueryError, parse
 
@@ -22,8 +23,11 @@ async def explain(policy: Policy, directory: Directory, line: bytes, client: Cli
         return [*lines, f"query: malformed: {error}"]
     refusal = policy.refusal(query, audience)
     if refusal is not None:
-        key = "forward" if query.hosts else "list"
-        return [*lines, f'query: refused: the audience "{audience.name}" has {key} = false']
+        why = policy.forwarding_denied(query, audience) if query.hosts else "list = false"
+        return [*lines, f'query: refused: the audience "{audience.name}" has {why}']
+    if query.hosts:
+        hosts = ", ".join(audience.forward_hosts)
+        return [*lines, f"forward: to {query.hosts[-1]}, allowed by {hosts}: {relayed(query)!r}"]
     finding = await directory.find(query.user, audience.name)
     lines += [f"source: {step}" for step in finding.steps]
     for entry in finding.entries:

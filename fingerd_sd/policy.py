@@ -15,6 +15,7 @@ from typing import TypeAlias
 
 from fingerd_sd.config import Table
 from fingerd_sd.entry import ATOMS
+from fingerd_sd.hosts import check_patterns, denied, same_name
 from fingerd_sd.query import Query
 from fingerd_sd.reply import FORWARDING_DENIED, LIST_DENIED
 from fingerd_sd.text import is_printable
@@ -34,7 +35,9 @@ IPV6_CLIENT = 64  # bits: one subscriber has at least a /64 (RFC 6177), so one /
 
 @dataclass(frozen=True, slots=True)
 class Audience:
-    """Those who are treated alike. `rate`: queries a minute from one client, 0 for no limit."""
+    """Those who are treated alike. `rate`: queries a minute from one client, 0 for no limit.
+    `forward_hosts`: which hosts `forward` may relay to, in lower case, "*" for any characters.
+    """
 
     name: str = EVERYONE
     networks: tuple[Network, ...] = tuple(map(ipaddress.ip_network, EVERYWHERE))
@@ -43,6 +46,7 @@ class Audience:
     forward: bool = False
     match_names: bool = False
     rate: int = 0
+    forward_hosts: tuple[str, ...] = ()
 
     def holds(self, address: Address) -> bool:
         """Whether a client at `address` belongs to this audience."""
@@ -87,8 +91,11 @@ def read_audience(table: Table) -> Audience:
         forward=table.boolean("forward", False),
         match_names=table.boolean("match_names", False),
         rate=table.integer("rate", 0, 0, MAX_RATE, "queries a minute"),
+        forward_hosts=tuple(map(same_name, table.strings("forward_hosts", ()))),
     )
-    for key in ("list", "forward", "match_names"):
+    everybody = any(str(net) in EVERYWHERE for net in networks)
+    check_patterns(table, audience.forward, audience.forward_hosts, everybody)
+    for key in ("list", "match_names"):
         if getattr(audience, key):
             table.wrong(key, "is not in this version; leave it false")
     table.close()
@@ -164,11 +171,17 @@ class Policy:
         """Return the refusal of `query`, or None where it may be answered. RFC 1288 §3.2.1 and
         §3.2.2: refusing is an answer of its own, and has a text.
         """
-        if query.hosts and not audience.forward:
+        if query.hosts and self.forwarding_denied(query, audience):
             return FORWARDING_DENIED
         if query.is_list and not audience.list:
             return LIST_DENIED
         return None
+
+    def forwarding_denied(self, query: Query, audience: Audience) -> str:
+        """Return why `query`, a {Q2}, is not relayed; "" where it is. For `ask --explain`."""
+        if not audience.forward:
+            return "forward = false"
+        return denied(query.hosts, audience.forward_hosts)
 
     def admit(self, client: Client, now: float) -> bool:
         """Whether `client` may ask once more at `now`, in monotonic seconds, and count it.

@@ -96,4 +96,4 @@ def parse(octets: bytes) -> Query:
     user, *hosts = " ".join(words).split("@")
     if any(not host or " " in host for host in hosts):
         raise QueryError("an empty host name, or one with a blank")
-    return Query(user.rstrip(), tuple(hosts), whois)
+    return Query(user.rstrip(" "), tuple(hosts), whois)

@@ -14,9 +14,18 @@ from dataclasses import dataclass
 
 from fingerd_sd.cache import Cache
 from fingerd_sd.directory import Directory
+from fingerd_sd.forward import NAME, ForwardDenied, Forwarder, ForwardError
 from fingerd_sd.policy import Audience, Client, Policy
 from fingerd_sd.query import Query, QueryError, parse
-from fingerd_sd.reply import INTERNAL_ERROR, LIMITED, MALFORMED, NO_SUCH_USER, encode, long_form
+from fingerd_sd.reply import (
+    FORWARDING_DENIED,
+    INTERNAL_ERROR,
+    LIMITED,
+    MALFORMED,
+    NO_SUCH_USER,
+    encode,
+    long_form,
+)
 from fingerd_sd.text import escaped
 
 log = logging.getLogger(__name__)
@@ -43,10 +52,19 @@ class Answer:
 
 
 class Ruip:
-    """Answers query lines by `policy` from `directory`. `clock`: monotonic seconds."""
+    """Answers query lines by `policy` from `directory`. `clock`: monotonic seconds. `forwarder`:
+    for queries to another host, which are refused without one.
+    """
 
-    def __init__(self, policy: Policy, directory: Directory, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        directory: Directory,
+        clock: Callable[[], float],
+        forwarder: Forwarder | None = None,
+    ) -> None:
         self.policy = policy
+        self._forwarder = forwarder
         self._directory = directory
         self._clock = clock
         self._cache: Cache[tuple[str, bytes], Answer] = Cache()
@@ -94,6 +112,25 @@ class Ruip:
         """Return what is said to a line that took too long: nothing."""
         return Answer(b"", TIMEOUT, _shown(line))
 
+    @property
+    def trouble(self) -> str:
+        """What is wrong with the sources now, for STATUS=; "" where nothing is."""
+        return self._directory.trouble
+
+    async def close(self, cancel: bool = False) -> None:
+        """Close the sources once the look-ups under way are over, those of clients that have left
+        too; `cancel`: do not wait for them. `answer` must not be called after this.
+        """
+        # A query that was taken in this turn of the loop starts its look-up before this goes on.
+        await asyncio.sleep(0)
+        while self._under_way:
+            tasks = list(self._under_way.values())
+            if cancel:
+                for task in tasks:
+                    task.cancel()
+            await asyncio.wait(tasks)
+        await self._directory.close()
+
     async def _answer(self, line: bytes, audience: Audience) -> Answer:
         shown = _shown(line)
         try:
@@ -126,6 +163,8 @@ class Ruip:
 
     async def _look_up(self, query: Query, audience: Audience) -> tuple[Answer, float]:
         """Return the answer to an allowed query and the seconds it may be reused for."""
+        if query.hosts:
+            return await self._forward(query, audience), 0
         finding = await self._directory.find(query.user, audience.name)
         if finding.entries:
             text, result = long_form(finding.entries, audience.show), FOUND
@@ -133,6 +172,22 @@ class Ruip:
             text, result = (INTERNAL_ERROR, FAILED) if finding.failed else (NO_SUCH_USER, ABSENT)
         answer = Answer(encode(text), result, "", finding.source, finding.steps)
         return answer, finding.lifetime
+
+    async def _forward(self, query: Query, audience: Audience) -> Answer:
+        """Return what the other host answers, printable as all answers; RFC 1288 §2.4, §3.3."""
+        if self._forwarder is None:
+            return Answer(encode(FORWARDING_DENIED), REFUSED, "")
+        try:
+            text = await self._forwarder.forward(query, audience.forward_hosts)
+        except ForwardDenied as denied:
+            return Answer(encode(FORWARDING_DENIED), REFUSED, "", NAME, (str(denied),))
+        except ForwardError as error:
+            fields = {"FINGER_SOURCE": NAME}
+            log.warning(
+                "Forwarding failed: %s", error, extra={"event": "SOURCE_FAILED", "fields": fields}
+            )
+            return Answer(encode(INTERNAL_ERROR), FAILED, "", NAME, (str(error),))
+        return Answer(encode(text), FOUND, "", NAME, (f"relayed to {query.hosts[-1]}",))
 
 
 def _shown(line: bytes) -> str:

@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 STATUS_EVERY = 2.0  # seconds between two STATUS= at the least: a message takes 0.2 ms
 EXTEND_EVERY = 1.0  # seconds between two requests for more time to stop
 EXTEND_BY = 5_000_000  # microseconds asked for each time
+CLOSE = 2.0  # seconds that the sources get to close what they keep open, when the process leaves
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,7 @@ class Service:
         self._reload_again = False
         self._idle_timer: asyncio.TimerHandle | None = None
         self._dropped_told = 0
+        self._closing: set[asyncio.Task[None]] = set()  # the setups before this one
 
     async def run(self) -> None:
         """Serve; return when everything that was taken has been answered."""
@@ -106,9 +108,15 @@ class Service:
         drained = asyncio.create_task(self._server.drain())
         hurried = asyncio.create_task(self._stop_at_once.wait())
         await asyncio.wait({drained, hurried}, return_when=asyncio.FIRST_COMPLETED)
+        await self._close_sources()
         for task in (extender, drained, hurried):
             task.cancel()
         log.info("Stopped: %s; %s", self._why, self._counts(), extra={"event": "STOPPED"})
+
+    async def _close_sources(self) -> None:
+        """Have the sources close what they keep open; nobody waits for an answer any more."""
+        closing = [self._loop.create_task(self._setup.ruip.close(cancel=True)), *self._closing]
+        await asyncio.wait(closing, timeout=CLOSE)
 
     async def _ask_for_time(self) -> None:
         """Keep systemd from killing a drain that takes long: sd_notify(3), EXTEND_TIMEOUT_USEC."""
@@ -186,6 +194,9 @@ class Service:
             self._notifier.tell("READY=1", self._status())
 
     def _use(self, setup: Setup) -> None:
+        closing = self._loop.create_task(self._setup.ruip.close())
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
         self._setup = setup
         self._server.ruip = setup.ruip
         self._server.limits = setup.limits
@@ -227,7 +238,9 @@ class Service:
 
     def _status(self) -> str:
         trouble = f"; old configuration in use: {self._trouble}" if self._trouble else ""
-        return f"STATUS={self._counts()}{trouble}".replace("\n", " ")
+        unwell = self._setup.ruip.trouble
+        sources = f"; {unwell}" if unwell else ""
+        return f"STATUS={self._counts()}{trouble}{sources}".replace("\n", " ")
 
     def _counts(self) -> str:
         counts = self._server.counts

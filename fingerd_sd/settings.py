@@ -58,8 +58,8 @@ def load(main: Path = MAIN, drop_ins: Path | None = DROP_INS) -> Settings:
                 mistakes.append(Mistake(layer.file, section, text))
     server = _server_table(layers, mistakes)
     limits, idle_exit, log_client, log_queries = _read_server(server, warnings)
-    audiences = _read_audiences(_tables(layers, "audience", mistakes), warnings)
-    mounted = _read_sources(_tables(layers, "source", mistakes), audiences)
+    audiences = _read_audiences(_tables(layers, "audience", mistakes, warnings))
+    mounted = _read_sources(_tables(layers, "source", mistakes, warnings), audiences)
     if not any("source" in layer.values for layer in layers):
         mounted = _default_sources(layers[0].file, mistakes)
     if mistakes:
@@ -87,7 +87,9 @@ def _server_table(layers: Sequence[Layer], mistakes: list[Mistake]) -> Table:
     return Table(tables or [Layer(layers[0].file, {})], "server", mistakes)
 
 
-def _tables(layers: Sequence[Layer], section: str, mistakes: list[Mistake]) -> list[Table]:
+def _tables(
+    layers: Sequence[Layer], section: str, mistakes: list[Mistake], warnings: list[Mistake]
+) -> list[Table]:
     """Return the array of tables `section` of all files, each table with its own file."""
     tables = []
     for layer in layers:
@@ -97,7 +99,7 @@ def _tables(layers: Sequence[Layer], section: str, mistakes: list[Mistake]) -> l
             mistakes.append(Mistake(layer.file, section, text))
             continue
         tables += [
-            Table([Layer(layer.file, item)], f"{section}[{number}]", mistakes)
+            Table([Layer(layer.file, item)], f"{section}[{number}]", mistakes, warnings)
             for number, item in enumerate(values, 1)
         ]
     return tables
@@ -126,14 +128,14 @@ def _read_server(table: Table, warnings: list[Mistake]) -> tuple[Limits, float, 
     return limits, idle_exit, log_client, log_queries
 
 
-def _read_audiences(tables: Sequence[Table], warnings: list[Mistake]) -> tuple[Audience, ...]:
+def _read_audiences(tables: Sequence[Table]) -> tuple[Audience, ...]:
     audiences: list[Audience] = []
     for table in tables:
         audience = read_audience(table)
         before = next((other for other in audiences if other.holds_all(audience)), None)
         if before is not None:
             text = f'nobody is ever in this audience: "{before.name}" before it holds them all'
-            warnings.append(table.mistake("networks", text))
+            table.unwise("networks", text)
         if any(audience.name == other.name for other in audiences):
             table.wrong("name", f'"{audience.name}" stands a second time; names are unique')
         audiences.append(audience)
@@ -162,9 +164,6 @@ def _read_source(table: Table, kind: str, name: str) -> Source | None:
     if not kind:
         if table.value("type") in (None, ""):
             table.wrong("type", f"is missing; known are: {', '.join(sources.known())}")
-        return None
-    if kind in sources.PLANNED:
-        table.wrong("type", f'"{kind}" is not in this version; {nearest("", sources.known())}')
         return None
     try:
         factory = sources.factory(kind)

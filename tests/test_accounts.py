@@ -24,7 +24,7 @@ from fingerd_sd.sources.userfile import MAX_USER_FILE
 
 from .houses import ruip
 from .ordinary import as_ordinary_user, reachable_folder
-from .wire import run
+from .wire import run, until
 from .wire_cases import BROKEN, NOBODY
 
 UID = max(os.geteuid(), 0)
@@ -354,10 +354,11 @@ def test_nss_that_fails_is_a_failure_not_an_absence(
 def test_nss_that_hangs_hangs_neither_the_loop_nor_the_process(
     nss: Accounts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    release = threading.Event()
+    hanging, release = threading.Event(), threading.Event()
 
     def hang(name: str) -> pwd.struct_passwd:
         if name == "dead":
+            hanging.set()
             release.wait(20)
         return nss.getpwnam(name)
 
@@ -370,6 +371,8 @@ def test_nss_that_hangs_hangs_neither_the_loop_nor_the_process(
         house = ruip(source)
         client = house.policy.client("192.0.2.1")
         dead = asyncio.create_task(house.answer(b"dead\r\n", client))
+        await until(hanging.is_set)
+        source.timeout = 30
         alive = await house.answer(b"alice\r\n", client)
         return (await dead).octets, alive.octets
 

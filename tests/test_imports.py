@@ -17,7 +17,8 @@ PACKAGE = ROOT / "fingerd_sd"
 # The house, from the ground up: a room may know those of its own storey and below.
 STOREYS = [
     {"query", "entry", "text", "config", "cache", "pool", "journal", "systemd", "__init__"},
-    {"policy", "reply", "directory", "sources"},
+    {"hosts", "resolve"},
+    {"policy", "reply", "directory", "sources", "forward", "sandbox"},
     {"ruip", "explain"},
     {"connection", "server"},
     {"service"},
@@ -25,11 +26,24 @@ STOREYS = [
     {"cli"},
     {"__main__"},
 ]
-SANS_IO = {"query", "text", "entry", "reply", "policy", "cache"}
+SANS_IO = {"query", "text", "entry", "reply", "hosts", "policy", "cache"}
 IO = {"asyncio", "socket", "time", "select", "selectors", "threading", "subprocess", "os"}
+WEB = {  # what only a configuration with a web source needs, and where
+    "fingerd_sd.sources.web_client": {"aiohttp", "multidict", "yarl"},
+    "fingerd_sd.sources.web_text": {"lxml"},
+}
 NO_FINGER = {"config", "systemd", "cache", "pool", "journal"}
 # Dear, and needed by few configurations, by mistakes or by people at a terminal only.
-HEAVY = {"aiohttp", "argparse", "email", "http", "difflib", "importlib.metadata", "systemd"}
+HEAVY = {
+    "aiohttp",
+    "lxml",
+    "argparse",
+    "email",
+    "http",
+    "difflib",
+    "importlib.metadata",
+    "systemd",
+}
 
 
 def room_of(module: str) -> str:
@@ -135,7 +149,8 @@ def test_a_room_that_knows_no_finger_imports_none(room: str) -> None:
 @pytest.mark.parametrize("name", MODULES)
 def test_nothing_is_imported_but_the_standard_library_and_systemd(name: str) -> None:
     foreign = {other.partition(".")[0] for other in IMPORTS[name]}
-    assert foreign <= {*sys.stdlib_module_names, "fingerd_sd", "systemd"}
+    for_the_web = WEB.get(name, set())
+    assert foreign <= {*sys.stdlib_module_names, "fingerd_sd", "systemd", *for_the_web}
 
 
 def test_sources_know_neither_clients_nor_layouts() -> None:
@@ -144,11 +159,21 @@ def test_sources_know_neither_clients_nor_layouts() -> None:
             assert {room_of(other) for other in OURS[name]} & {"policy", "reply"} == set()
 
 
-@pytest.mark.parametrize("source", ["static", "accounts"])
+STARTED = {
+    "static": "",
+    "accounts": "",
+    "command": 'argv = ["/bin/echo", "{user}"]\n',
+    "web": 'url = "https://example.org/{user}"\n',
+}
+
+
+@pytest.mark.parametrize("source", STARTED)
 def test_a_start_imports_nothing_heavy(source: str, tmp_path: Path) -> None:
     """A start is what the first client waits for."""
+    if source == "web":
+        pytest.importorskip("aiohttp")
     config = tmp_path / "fingerd.toml"
-    config.write_text(f'[[source]]\ntype = "{source}"\n')
+    config.write_text(f'[[source]]\ntype = "{source}"\n{STARTED[source]}')
     program = f"""
 import sys
 sys.path.insert(0, {str(ROOT)!r})
@@ -160,7 +185,8 @@ service.Service.run = run
 sys.exit(cli.serve(Path({str(config)!r}), [("127.0.0.1", 0)]))
 """
     done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", program],
+        # Without site, so that nothing is imported by others; but aiohttp must be found.
+        [sys.executable, "-I", *(() if source == "web" else ("-S",)), "-c", program],
         env={},
         capture_output=True,
         text=True,
@@ -170,5 +196,5 @@ sys.exit(cli.serve(Path({str(config)!r}), [("127.0.0.1", 0)]))
     imported = set(done.stdout.split())
     assert f"fingerd_sd.sources.{source}" in imported
     assert imported & HEAVY == set()
-    other = {"static": "accounts", "accounts": "static"}[source]
-    assert f"fingerd_sd.sources.{other}" not in imported
+    for other in set(STARTED) - {source}:
+        assert f"fingerd_sd.sources.{other}" not in imported

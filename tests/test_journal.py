@@ -108,6 +108,13 @@ def test_a_query_for_a_list_can_be_seen_in_the_message(
     assert entry["FINGER_QUERY"] == ""
 
 
+def test_who_never_said_anything_did_not_ask_for_a_list(
+    journald: Journald, native: NativeJournal
+) -> None:
+    native.query("", "local", "everyone", "timeout", "", 0, 1)
+    assert journald.entry()["MESSAGE"] == "nothing from local: timeout"
+
+
 @pytest.mark.parametrize(
     "octets",
     [b"a\nMESSAGE=forged\nPRIORITY=0", b"\0\x1b[2J%n%s", b"\xff\xfe", "\u202e\u2028".encode()],

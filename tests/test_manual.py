@@ -29,7 +29,7 @@ from fingerd_sd.config import Table
 from fingerd_sd.entry import ATOMS
 from fingerd_sd.journal import MESSAGE_IDS
 from fingerd_sd.ruip import RESULTS
-from fingerd_sd.sources import BUILT_IN, PLANNED
+from fingerd_sd.sources import BUILT_IN
 
 from .builds import need
 
@@ -138,6 +138,12 @@ rel = "self"
 href = "https://example.org/"
 [[source]]
 type = "accounts"
+[[source]]
+type = "command"
+argv = ["/usr/bin/finger", "-lm", "--", "{user}"]
+[[source]]
+type = "web"
+url = "https://example.org/~{user}"
 """
 TABLES = {  # the table in ONE_OF_EACH, and the headings under which its keys are described
     "server": [("SERVER", "")],
@@ -146,6 +152,8 @@ TABLES = {  # the table in ONE_OF_EACH, and the headings under which its keys ar
     "source[1].users.alice": [("STATIC SOURCES", "Persons")],
     "source[1].users.alice.links[1]": [("STATIC SOURCES", "Links")],
     "source[2]": [("SOURCES", ""), ("ACCOUNT SOURCES", "")],
+    "source[3]": [("SOURCES", ""), ("COMMAND SOURCES", "")],
+    "source[4]": [("SOURCES", ""), ("WEB SOURCES", "")],
 }
 
 
@@ -210,7 +218,7 @@ def test_the_manual_has_every_atom_and_no_other() -> None:
 
 def test_the_manual_has_every_type_of_source_and_no_other() -> None:
     (item,) = (item for item in items(CONFIG_PAGE, "SOURCES", "") if item.names == ["type"])
-    assert set(re.findall(r"^\.Cm (\w+)", item.body, re.MULTILINE)) == {*BUILT_IN, *PLANNED}
+    assert set(re.findall(r"^\.Cm (\w+)", item.body, re.MULTILINE)) == set(BUILT_IN)
 
 
 # --- the command ---
@@ -330,7 +338,10 @@ def test_the_manual_has_every_signal_and_no_other() -> None:
 # --- the journal ---
 
 FIELDS = set(re.findall("FINGER_[A-Z]+", CODE))
-FIELDS_OF = {"QUERY": FIELDS, "SOURCE_FAILED": {"FINGER_SOURCE"}}  # by event, where it has any
+FIELDS_OF = {  # by event, where it has any
+    "QUERY": FIELDS,
+    **{event: {"FINGER_SOURCE"} for event in ("SOURCE_FAILED", "SITE_FAILS", "SITE_BACK")},
+}
 
 
 def test_the_manual_has_every_field_of_the_journal_and_no_other() -> None:
@@ -473,12 +484,13 @@ def test_what_the_example_comments_out_are_the_defaults(
     tables = tomllib.loads(text)
     there = [(tables["server"], known["server"])]
     there += [(table, known["audience[1]"]) for table in tables["audience"]]
-    sources = {"static": "source[1]", "accounts": "source[2]"}
+    types = ("static", "accounts", "command", "web")
+    sources = {name: f"source[{number}]" for number, name in enumerate(types, 1)}
     there += [(table, known[sources[table["type"]]]) for table in tables["source"]]
     for values, keys in there:
         for key, value in values.items():
             default = keys[key].default
-            if default not in (None, "", ()):
+            if default not in (None, "", ()):  # what must be set has an example
                 assert value == (list(default) if isinstance(default, tuple) else default), key
     assert set(tables["server"]) == set(known["server"])
 
@@ -488,7 +500,7 @@ def configurations() -> Iterator[tuple[str, str]]:
     for number, block in enumerate(fenced("README.md", "toml"), 1):
         yield f"README.md {number}", block
     literal = re.findall(
-        r"^\.Bd -literal.*\n(.*?)^\.Ed", (MAN / CONFIG_PAGE).read_text(), re.M | re.S
+        r"^\.Bd -literal[^\n]*\n(.*?)^\.Ed", (MAN / CONFIG_PAGE).read_text(), re.M | re.S
     )
     for number, block in enumerate(literal, 1):
         yield f"{CONFIG_PAGE} {number}", block
@@ -501,9 +513,18 @@ def fenced(document: str, language: str) -> list[str]:
 
 
 @pytest.mark.parametrize("text", [pytest.param(text, id=name) for name, text in configurations()])
-def test_a_configuration_in_the_documents_has_no_mistake(text: str, tmp_path: Path) -> None:
-    for name in re.findall('^file = "(.*)"$', text, re.MULTILINE):
+def test_a_configuration_in_the_documents_has_no_mistake(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    names = re.findall('^file = "(.*)"$', text, re.MULTILINE)
+    names += re.findall('credential = "(.*?)"', text)
+    for name in names:
         (tmp_path / name).touch()
+    for module in re.findall('^type = "web"$', text, re.MULTILINE) and ("aiohttp", "lxml"):
+        pytest.importorskip(module)
+    if "/usr/bin/finger" in text:
+        need("finger")
     file = tmp_path / "fingerd.toml"
     file.write_text(text)
     assert settings.load(file, None).warnings == ()

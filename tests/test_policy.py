@@ -282,7 +282,7 @@ def test_the_name_of_an_audience_is_printable(name: str) -> None:
         ({"rate": 1.5}, "rate", "whole number"),
         ({"nmae": "x"}, "nmae", 'did you mean "name"?'),
         ({"list": True}, "list", "not in this version"),
-        ({"forward": True}, "forward", "not in this version"),
+        ({"forward": True}, "forward_hosts", "is missing"),
         ({"match_names": True}, "match_names", "not in this version"),
     ],
 )

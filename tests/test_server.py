@@ -76,15 +76,18 @@ def test_a_client_that_sends_an_octet_now_and_then_is_closed_all_the_same() -> N
 
 def test_each_client_has_a_deadline_of_its_own() -> None:
     async def scenario() -> None:
-        async with serving(village(), Limits(query_timeout=0.1)) as house:
-            peers = [house.connect() for _ in range(5)]
-            await until(lambda: house.server.open == 5)
-            await peers[2].send(b"alice\r\n")
-            answers = [await peer.receive() for peer in peers]
-            assert answers == [b"", b"", ALICE, b"", b""]
-            for peer in peers:
-                peer.sock.close()
-            assert house.server.counts["timeout"] == 4
+        async with serving(village()) as house:
+            peers = []
+            for number, timeout in enumerate((0.05, 3600, 0.1, 3600, 0.05), 1):
+                house.server.limits = Limits(query_timeout=timeout)
+                peers.append(house.connect())
+                await until(lambda: house.server.taken == number)  # noqa: B023
+            for number in (0, 2, 4):
+                assert await peers[number].receive() == b""
+            assert (house.server.counts["timeout"], house.server.open) == (3, 2)
+            for number in (1, 3):
+                await peers[number].send(b"alice\r\n")
+                assert await peers[number].receive() == ALICE
 
     run(scenario())
 
@@ -114,6 +117,28 @@ def test_a_deadline_that_is_over_does_not_hold_up_later_ones() -> None:
             house.server.limits = Limits(query_timeout=0.1)
             with house.connect() as silent:
                 assert await silent.receive() == b""
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("line", [b"slow\r\n", b"slow\r\nmore", b"large\r\n", b"large\r\nmore"])
+def test_the_deadline_of_the_line_is_not_that_of_the_answer(line: bytes) -> None:
+    """A silent client's deadline, which began later, is over: those who asked are not touched."""
+
+    async def scenario() -> None:
+        slow = Told(Text("slow"), waits=asyncio.Event())
+        house_of = ruip(static({"large": LARGE}), slow)
+        async with serving(house_of, Limits(query_timeout=0.05), send_buffer=4096) as house:
+            assert await house.ask(b"large\r\n")  # it is ready now
+            await house.settled()
+            with house.connect(receive_buffer=4096) as peer, house.connect() as silent:
+                await peer.send(line)
+                assert await silent.receive() == b""
+                assert slow.waits is not None
+                slow.waits.set()
+                answer = (LARGE.text if line.startswith(b"large") else "slow").encode() + b"\r\n"
+                assert await peer.receive() == answer
+            assert house.server.counts["timeout"] == 1
 
     run(scenario())
 
@@ -162,13 +187,14 @@ def test_a_line_without_an_end_is_answered_before_it_ends() -> None:
 
 def test_what_is_read_and_dropped_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "LINGER_OCTETS", 1 << 18)
+    monkeypatch.setattr(connection, "LINGER", 3600)
 
     async def scenario() -> None:
         async with serving(village()) as house:
             with house.connect() as peer:
 
                 async def talk() -> None:
-                    while True:
+                    for _ in range(1024):
                         await peer.send(b"a" * (1 << 16))
 
                 with pytest.raises(OSError, match=r"reset|pipe"):
@@ -394,12 +420,11 @@ def test_a_client_that_never_reads_holds_nobody_up() -> None:
         ) as house:
             peer = await _fill(house, b"large\r\n")
             assert await house.ask(b"moshez\r\n") == HAPPY
-            assert house.server.open == 1
             await house.settled()
             peer.sock.close()
             assert house.server.counts["timeout"] == 1
-            assert house.log[-1].answer.result == "timeout"
-            assert house.log[-1].sent < len(LARGE.text)
+            [late] = [logged for logged in house.log if logged.answer.result == "timeout"]
+            assert late.sent < len(LARGE.text)
 
     run(scenario())
 
@@ -522,7 +547,11 @@ def test_a_client_that_leaves_without_a_line_is_no_query() -> None:
 # --- the end ---
 
 
-def test_draining_finishes_what_was_taken_and_takes_no_more() -> None:
+def test_draining_finishes_what_was_taken_and_takes_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server, "DRAIN_READING", 3600)
+
     async def scenario() -> None:
         slow = Told(Text("slow"), waits=asyncio.Event())
         async with serving(ruip(static({"moshez": Text("Happy and well")}), slow)) as house:

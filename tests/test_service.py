@@ -262,7 +262,11 @@ def test_it_serves_as_well_where_nobody_listens_to_what_it_tells() -> None:
 # --- the end ---
 
 
-def test_it_finishes_what_was_taken_and_leaves_the_rest_to_the_next() -> None:
+def test_it_finishes_what_was_taken_and_leaves_the_rest_to_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server, "DRAIN_READING", 3600)
+
     async def scenario() -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             async with running(setup_of(village()), listener=listener) as live:
@@ -340,13 +344,13 @@ def test_a_second_signal_waits_for_nobody() -> None:
 
 def test_it_leaves_when_nobody_calls(caplog: pytest.LogCaptureFixture) -> None:
     async def scenario() -> None:
-        async with running(setup_of(village(), idle_exit=0.05), may_idle_out=True) as live:
+        async with running(setup_of(village(), idle_exit=0.3), may_idle_out=True) as live:
             assert await live.ask(b"moshez\r\n") == HAPPY
             await live.ended()
             assert live.systemd.kinds() == ["READY", "STOPPING"]
 
     run(scenario())
-    assert "nobody called for 0.05 s" in caplog.messages[-1]
+    assert "nobody called for 0.3 s" in caplog.messages[-1]
 
 
 @pytest.mark.parametrize(("idle_exit", "may_idle_out"), [(0, True), (0.01, False)])
@@ -365,8 +369,8 @@ def test_it_stays_where_it_may_not_leave(idle_exit: float, may_idle_out: bool) -
 
 def test_it_does_not_leave_while_somebody_is_there() -> None:
     async def scenario() -> None:
-        setup = setup_of(village(), idle_exit=0.05)
-        async with running(setup, may_idle_out=True, watchdog=0.02) as live:
+        setup = setup_of(village(), idle_exit=0.3)
+        async with running(setup, may_idle_out=True, watchdog=0.05) as live:
             peer = live.connect()
             await peer.send(b"mos")
             await live.told("WATCHDOG=1", 10)
@@ -629,14 +633,17 @@ def test_the_status_counts_queries_by_result(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_the_status_is_not_told_for_every_query(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service, "STATUS_EVERY", 0.02)
+    monkeypatch.setattr(service, "STATUS_EVERY", 3600)
 
     async def scenario() -> None:
         async with running(setup_of(village())) as live:
-            for _ in range(300):
+            for _ in range(100):
                 await live.ask(b"moshez\r\n")
-            await until(lambda: live.systemd.status().startswith("300 queries"))
-            assert live.systemd.count("STATUS=") < 150
+            await turns(100)
+            assert live.systemd.count("STATUS=") == 1  # that of READY
+            os.kill(os.getpid(), signal.SIGTERM)
+            await live.told("STOPPING=1")
+            assert live.systemd.status().startswith("100 queries")
 
     run(scenario())
 

@@ -214,18 +214,14 @@ def test_settings_name_the_files_that_were_read(tmp_path: Path, main: Path) -> N
             'audience[2].name: "a" stands a second time; names are unique',
         ),
         ("audience = [{}, {}]", 'audience[2].name: "everyone" stands a second time; names are'),
-        ("source = [{}]", "source[1].type: is missing; known are: accounts, static"),
+        ("source = [{}]", "source[1].type: is missing; known are: accounts, command, static, web"),
         ("source = [{type = 1}]", "source[1].type: expected a string, not 1"),
         ("source = [{type = ''}]", "source[1].type: "),
         (
             "source = [{type = 'statc'}]",
             'source[1].type: unknown type "statc"; did you mean "static"?',
         ),
-        (
-            "source = [{type = 'command'}]",
-            'source[1].type: "command" is not in this version; known are: accounts, static',
-        ),
-        ("source = [{type = 'web'}]", 'source[1].type: "web" is not in this version; known are: '),
+        ("source = [{type = 'command'}]", "source[1].argv: is missing; such as "),
         (
             "source = [{type = 'static', usrs = {}}]",
             'source[1].usrs: unknown key; did you mean "users"?',

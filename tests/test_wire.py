@@ -5,6 +5,7 @@ that octets can arrive, by the ordinary path and by the fast one.
 
 from __future__ import annotations
 
+import math
 import socket
 import time
 from collections.abc import Awaitable, Callable
@@ -13,13 +14,16 @@ from typing import NoReturn
 
 import pytest
 
+from fingerd_sd.directory import Directory, Mounted
+from fingerd_sd.entry import Text
+from fingerd_sd.policy import Client, Policy
 from fingerd_sd.query import QueryError, line_length, parse
-from fingerd_sd.ruip import BAD
+from fingerd_sd.ruip import BAD, Answer, Ruip
 from fingerd_sd.server import Limits
 
-from .houses import village
+from .houses import Told, village
 from .wire import Peer, run, serving, turns
-from .wire_cases import ALICE, CASES, MALFORMED, NO_FORWARDING, Case
+from .wire_cases import ALICE, CASES, HAPPY, MALFORMED, NO_FORWARDING, Case
 
 Feeding = Callable[[Peer, Case], Awaitable[None]]
 
@@ -163,6 +167,35 @@ def test_an_answer_stays_readable_where_octets_come_after_the_end(over: str) -> 
                     with suppress(OSError):  # the server is gone: the answer must not be
                         await peer.send(JUNK)
                     assert await peer.receive(len(ALICE)) == ALICE
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("over", ["tcp", "unix"])
+@pytest.mark.parametrize("lifetime", [0, math.inf], ids=["never ready", "ready"])
+def test_octets_that_come_while_the_answer_goes_out_do_not_cost_it(
+    lifetime: float, over: str
+) -> None:
+    """They come at the worst moment: the line has been read, the answer is about to be sent."""
+
+    async def scenario() -> None:
+        talkative: list[Peer] = []
+
+        class Interrupted(Ruip):
+            def ready(self, line: bytes, client: Client, now: float) -> Answer | None:
+                answer = super().ready(line, client, now)
+                for peer in talkative:
+                    peer.sock.send(JUNK)
+                return answer
+
+        source = Told(Text("Happy and well"), lifetime=lifetime)
+        directory = Directory([Mounted(source)])
+        async with serving(Interrupted(Policy([]), directory, time.monotonic)) as house:
+            assert await house.ask(b"moshez\r\n", over) == HAPPY
+            with house.connect(over) as peer:
+                talkative.append(peer)
+                await peer.send(b"moshez\r\n")
+                assert await peer.receive(len(HAPPY)) == HAPPY
 
     run(scenario())
 

@@ -25,8 +25,9 @@ GROUP = "fingerd_sd.sources"
 BUILT_IN = {
     "static": "fingerd_sd.sources.static:read",
     "accounts": "fingerd_sd.sources.accounts:read",
+    "command": "fingerd_sd.sources.command:read",
+    "web": "fingerd_sd.sources.web:read",
 }
-PLANNED = frozenset({"command", "web"})  # named in the documentation, not in this version
 
 
 def factory(kind: str) -> Factory | None:

@@ -33,6 +33,7 @@ PACKAGES = (
     "python3",
     "python3-aiohttp",
     "python3-dbus-fast",
+    "python3-lxml",
     "python3-systemd",
     "systemd",
     "systemd-sysv",
