@@ -33,7 +33,8 @@ run:
 	    $(PYTHON) -m fingerd_sd serve --config $(EXAMPLE)
 
 .venv/ready: requirements-dev.txt
-	packaging/need.sh python3 python3-venv python3-systemd python3-aiohttp python3-lxml
+	packaging/need.sh python3 python3-venv python3-systemd python3-aiohttp python3-lxml \
+	    python3-dbus-fast
 	$(PYTHON) -m venv --clear --system-site-packages .venv
 	.venv/bin/pip install --quiet -r requirements-dev.txt
 	touch $@

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from types import MappingProxyType
 from typing import TypeAlias
 
@@ -38,12 +39,47 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
+class Session:
+    """A login that lasts. `since`: with its time zone. `tty`: "pts/0", "tty2" or ":0"; `host`:
+    where from; `idle`: seconds without input; `messages`: whether others may write to the terminal.
+    None: not known, or there is none.
+    """
+
+    since: datetime
+    tty: str | None = None
+    host: str | None = None
+    idle: float | None = None
+    messages: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """The last login, over or not. `at`: with its time zone; `tty` and `host` as in Session."""
+
+    at: datetime
+    tty: str | None = None
+    host: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """The state of a mailbox: when its last mail came, and when it was last read, both with their
+    time zones. None: it is empty.
+    """
+
+    received: datetime | None = None
+    read: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Person:
-    """A user as atoms. None: not known, or there is none; "" and () are never used for that.
+    """A user as atoms. None: not known, or there is none; "" is used for a `name` left empty only.
 
     `login` is the name asked for, in the source's own spelling. `office`, `phone` and `home_phone`
-    are as in the gecos field. `origins` tells for an atom where it came from or why it is missing;
-    it is for `ask --explain` only and never sent to a client.
+    are as in the gecos field. `sessions`: () where it is known that there are none, which is not
+    to say that there never were any. `last_login` belongs to the atom sessions. `forward`: where
+    mail goes, as in ~/.forward. `origins` tells for an atom where it came from or why it is
+    missing; it is for `ask --explain` only and never sent to a client.
     """
 
     login: str
@@ -53,6 +89,10 @@ class Person:
     office: str | None = None
     phone: str | None = None
     home_phone: str | None = None
+    sessions: tuple[Session, ...] | None = None
+    last_login: Login | None = None
+    forward: str | None = None
+    mail: Mail | None = None
     key: str | None = None
     project: str | None = None
     plan: str | None = None

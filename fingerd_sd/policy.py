@@ -95,9 +95,8 @@ def read_audience(table: Table) -> Audience:
     )
     everybody = any(str(net) in EVERYWHERE for net in networks)
     check_patterns(table, audience.forward, audience.forward_hosts, everybody)
-    for key in ("list", "match_names"):
-        if getattr(audience, key):
-            table.wrong(key, "is not in this version; leave it false")
+    if audience.match_names and not audience.list:
+        table.wrong("match_names", "needs list = true: who may not list may not search (RFC 1288)")
     table.close()
     return audience
 

@@ -8,11 +8,13 @@ behind instead. It knows nothing of what it runs.
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from concurrent.futures import Future
-from typing import ParamSpec, TypeVar
+from dataclasses import dataclass
+from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -72,3 +74,40 @@ class Pool:
                         return
                 run = self._work.popleft()
             run()
+
+
+class Shared:
+    """Calls in `pool` by a key: who asks for the same while it is under way shares the one call.
+
+    So a call that hangs holds one thread, however often it is asked for again.
+    """
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._under_way: dict[Hashable, _Call] = {}
+
+    async def call(
+        self, key: Hashable, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Return what `call` returns, or raise what it raises; `key` tells one call from another.
+
+        Where nobody waits any more, a call that has not begun is dropped.
+        """
+        shared = self._under_way.get(key)
+        if shared is None:
+            shared = self._under_way[key] = _Call(self._pool.submit(call, *args, **kwargs))
+            shared.future.add_done_callback(lambda _: self._under_way.pop(key, None))
+        shared.waiting += 1
+        try:
+            said: T = await asyncio.shield(asyncio.wrap_future(shared.future))
+            return said
+        finally:
+            shared.waiting -= 1
+            if not shared.waiting:
+                shared.future.cancel()
+
+
+@dataclass(slots=True)
+class _Call:
+    future: Future[Any]
+    waiting: int = 0

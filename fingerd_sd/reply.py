@@ -8,19 +8,23 @@ control characters) are kept here and nowhere else.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 
+from fingerd_sd import presence
 from fingerd_sd.entry import Entry, Person, Text
+from fingerd_sd.presence import mail_lines, phone_number, session_lines
 from fingerd_sd.text import one_line, printable
 
 NO_SUCH_USER = "No such user"
+NOBODY = "No one logged on."
 LIST_DENIED = "Finger online user list denied"
 FORWARDING_DENIED = "Finger forwarding service denied"
 INTERNAL_ERROR = "Internal error in server"
 MALFORMED = "Malformed query"
 LIMITED = "Too many queries, try again later"
 
-MAX_FIELD = 256  # characters of a one-line atom: a screen's line three times over
+MAX_FIELD = presence.MAX_FIELD  # characters of a one-line atom
 MAX_TEXT = 131072  # characters of a plan, project or key; more than a file of a user may have
 CUT_MARK = "[the rest was cut off]"
 
@@ -38,29 +42,42 @@ def encode(text: str) -> bytes:
     return shown.replace("\n", "\r\n").encode("utf-8")
 
 
-def long_form(entries: Sequence[Entry], show: Collection[str]) -> str:
+def long_form(entries: Sequence[Entry], show: Collection[str], now: float = math.inf) -> str:
     """Return the long form of `entries`, a blank line between two, with only the atoms in `show`.
 
-    `show`: names out of entry.ATOMS. A Text is the whole answer of its user and shown verbatim.
+    `show`: names out of entry.ATOMS. `now`: seconds since the epoch; math.inf leaves no year out. A
+    Text is the whole answer of its user and shown verbatim.
     """
     return "\n".join(
-        entry.text if isinstance(entry, Text) else _person(entry, show) for entry in entries
+        _ended(entry.text) if isinstance(entry, Text) else _person(entry, show, now)
+        for entry in entries
     )
 
 
-def _person(person: Person, show: Collection[str]) -> str:
+def _ended(text: str) -> str:
+    return text if text.endswith(("\n", "\r")) else text + "\n"
+
+
+def _person(person: Person, show: Collection[str], now: float) -> str:
     def line(atom: str) -> str:
         value = getattr(person, atom) if atom in show else None
         return one_line(value, MAX_FIELD) if value else ""
 
     login, name = one_line(person.login, MAX_FIELD), line("name")
-    lines = [f"Login: {login:<15}\t\t\tName: {name}" if name else f"Login: {login}"]
+    named = person.name is not None and "name" in show  # an account's may be empty, as for BSD
+    lines = [f"Login: {login:<15}\t\t\tName: {name}" if named else f"Login: {login}"]
     directory, shell = line("directory"), line("shell")
     if directory and shell:
         lines.append(f"Directory: {directory:<25}\tShell: {shell}")
     elif directory or shell:
         lines.append(f"Directory: {directory}" if directory else f"Shell: {shell}")
     lines += _in_columns(_contacts(line("office"), line("phone"), line("home_phone")))
+    if "sessions" in show:
+        lines += session_lines(person, now)
+    if person.forward is not None and "forward" in show and (to := person.forward.strip()):
+        lines += _bounded(f"Mail forwarded to {to}")
+    if person.mail is not None and "mail" in show:
+        lines += mail_lines(person.mail)
     for atom, title in (("key", "PGP key:"), ("project", "Project:"), ("plan", "Plan:")):
         text = getattr(person, atom) if atom in show else None
         if text is not None:
@@ -80,33 +97,15 @@ def _contacts(office: str, phone: str, home_phone: str) -> list[str]:
     """Return the fields of the line of offices and phones; a short office and its phone are one."""
     fields = []
     if office and phone and len(office) + len(phone) + len("Office: ,") <= _SECOND_COLUMN:
-        fields.append(f"Office: {office}, {_phone(phone)}")
+        fields.append(f"Office: {office}, {phone_number(phone)}")
     else:
         if office:
             fields.append(f"Office: {office}")
         if phone:
-            fields.append(f"Office Phone: {_phone(phone)}")
+            fields.append(f"Office Phone: {phone_number(phone)}")
     if home_phone:
-        fields.append(f"Home Phone: {_phone(home_phone)}")
+        fields.append(f"Home Phone: {phone_number(home_phone)}")
     return fields
-
-
-def _phone(digits: str) -> str:
-    """Return a number of 11, 10, 7, 5 or 4 digits with its hyphens; any other as it was written."""
-    if not (digits.isascii() and digits.isdigit()):
-        return digits
-    match len(digits):
-        case 11:
-            return f"+{digits[0]}-{digits[1:4]}-{digits[4:7]}-{digits[7:]}"
-        case 10:
-            return f"{digits[:3]}-{digits[3:6]}-{digits[6:]}"
-        case 7:
-            return f"{digits[:3]}-{digits[3:]}"
-        case 5:
-            return f"x{digits[0]}-{digits[1:]}"
-        case 4:
-            return f"x{digits}"
-    return digits
 
 
 def _in_columns(fields: Sequence[str]) -> list[str]:

@@ -9,20 +9,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fingerd_sd.cache import Cache
-from fingerd_sd.directory import Directory
+from fingerd_sd.directory import Directory, Finding, Listing
 from fingerd_sd.forward import NAME, ForwardDenied, Forwarder, ForwardError
 from fingerd_sd.policy import Audience, Client, Policy
+from fingerd_sd.presence import short_form
 from fingerd_sd.query import Query, QueryError, parse
 from fingerd_sd.reply import (
+    CUT_MARK,
     FORWARDING_DENIED,
     INTERNAL_ERROR,
     LIMITED,
+    LIST_DENIED,
     MALFORMED,
     NO_SUCH_USER,
+    NOBODY,
     encode,
     long_form,
 )
@@ -53,7 +58,7 @@ class Answer:
 
 class Ruip:
     """Answers query lines by `policy` from `directory`. `clock`: monotonic seconds. `forwarder`:
-    for queries to another host, which are refused without one.
+    for queries to another host, which are refused without one. `wall`: seconds since the epoch.
     """
 
     def __init__(
@@ -62,11 +67,13 @@ class Ruip:
         directory: Directory,
         clock: Callable[[], float],
         forwarder: Forwarder | None = None,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self.policy = policy
         self._forwarder = forwarder
         self._directory = directory
         self._clock = clock
+        self._wall = wall
         self._cache: Cache[tuple[str, bytes], Answer] = Cache()
         self._under_way: dict[tuple[str, Query], asyncio.Task[tuple[Answer, float]]] = {}
 
@@ -153,6 +160,8 @@ class Ruip:
         """Look `query` up; those who ask the same at the same time share one look-up, which goes on
         where one of them leaves.
         """
+        if query.user and not query.hosts:
+            query = replace(query, whois=False)  # one user is always told of in the long form
         key = (audience.name, query)
         task = self._under_way.get(key)
         if task is None:
@@ -165,9 +174,13 @@ class Ruip:
         """Return the answer to an allowed query and the seconds it may be reused for."""
         if query.hosts:
             return await self._forward(query, audience), 0
+        if query.is_list:
+            return self._list(await self._directory.who(audience.name), query, audience)
         finding = await self._directory.find(query.user, audience.name)
         if finding.entries:
-            text, result = long_form(finding.entries, audience.show), FOUND
+            text, result = long_form(finding.entries, audience.show, self._wall()), FOUND
+        elif audience.match_names and audience.list:
+            return await self._match(query, audience, finding)
         else:
             text, result = (INTERNAL_ERROR, FAILED) if finding.failed else (NO_SUCH_USER, ABSENT)
         answer = Answer(encode(text), result, "", finding.source, finding.steps)
@@ -188,6 +201,45 @@ class Ruip:
             )
             return Answer(encode(INTERNAL_ERROR), FAILED, "", NAME, (str(error),))
         return Answer(encode(text), FOUND, "", NAME, (f"relayed to {query.hosts[-1]}",))
+
+    def _list(self, listing: Listing, query: Query, audience: Audience) -> tuple[Answer, float]:
+        """Return who is here: RFC 1288 §2.5.1. With /W each of them is told of in the long form."""
+        if not listing.asked:  # no source can tell: to say that nobody is here would be a guess
+            text, result = LIST_DENIED, REFUSED
+        elif not listing.rows and listing.failed:
+            text, result = INTERNAL_ERROR, FAILED
+        elif not listing.rows:
+            text, result = NOBODY, FOUND
+        elif query.whois:
+            text = long_form(listing.entries, audience.show, self._wall())
+            text, result = _marked(text, listing.cut), FOUND
+        else:
+            text = short_form(listing.rows, audience.show, self._wall())
+            text, result = _marked(text, listing.cut), FOUND
+        answer = Answer(encode(text), result, "", listing.source, listing.steps)
+        return answer, listing.lifetime
+
+    async def _match(
+        self, query: Query, audience: Audience, finding: Finding
+    ) -> tuple[Answer, float]:
+        """Return those with the full name asked for, since no login is called so: RFC 1288 §2.5.3.
+        `finding`: how that was found.
+        """
+        listing = await self._directory.match(query.user.split(), audience.name)
+        if listing.rows:
+            text = long_form(listing.entries, audience.show, self._wall())
+            text, result = _marked(text, listing.cut), FOUND
+        elif listing.failed or finding.failed:
+            text, result = INTERNAL_ERROR, FAILED
+        else:
+            text, result = NO_SUCH_USER, ABSENT
+        source = listing.source or finding.source
+        answer = Answer(encode(text), result, "", source, finding.steps + listing.steps)
+        return answer, min(finding.lifetime, listing.lifetime)
+
+
+def _marked(text: str, cut: bool) -> str:
+    return f"{text}{CUT_MARK}\n" if cut else text
 
 
 def _shown(line: bytes) -> str:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from fingerd_sd import sources
 from fingerd_sd.config import ConfigError, Layer, Mistake, Table, nearest, read_layers
-from fingerd_sd.directory import Mounted, Source
-from fingerd_sd.policy import Audience, read_audience
+from fingerd_sd.directory import Mounted, Selects, Source
+from fingerd_sd.policy import DEFAULT_SHOW, Audience, read_audience
 from fingerd_sd.server import Limits
 
 MAIN = Path("/etc/fingerd-sd/fingerd.toml")
@@ -62,6 +62,10 @@ def load(main: Path = MAIN, drop_ins: Path | None = DROP_INS) -> Settings:
     mounted = _read_sources(_tables(layers, "source", mistakes, warnings), audiences)
     if not any("source" in layer.values for layer in layers):
         mounted = _default_sources(layers[0].file, mistakes)
+    atoms = frozenset(DEFAULT_SHOW).union(*(audience.show for audience in audiences))
+    for item in mounted:
+        if isinstance(item.source, Selects):
+            item.source.select(atoms)
     if mistakes:
         raise ConfigError(mistakes)
     return Settings(

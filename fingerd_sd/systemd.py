@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""systemd: the sockets it passed, what it wants to be told, the watchdog.
+"""systemd: the sockets it passed, what it wants to be told, the watchdog, who logs in and out.
 
 The only module that imports systemd-python, and only where the environment says that systemd is
 there: a process without it starts faster and without the package. It knows no finger.
@@ -8,6 +8,7 @@ there: a process without it starts faster and without the package. It knows no f
 from __future__ import annotations
 
 import os
+import select
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -96,6 +97,29 @@ def watchdog_interval(environment: Mapping[str, str]) -> float | None:
     except ValueError:
         return None
     return usec / 2e6 if usec > 0 else None
+
+
+class LoginMonitor:
+    """Tells whether somebody has logged in or out: sd_login_monitor_new(3).
+
+    Raises OSError where there is no logind, or no systemd-python.
+    """
+
+    def __init__(self) -> None:
+        try:
+            from systemd import login
+        except ImportError as error:
+            raise OSError(str(error)) from error
+        self._monitor: Any = login.Monitor("session")
+        self._poll = select.poll()
+        self._poll.register(self._monitor.fileno(), self._monitor.get_events())
+
+    def changed(self) -> bool:
+        """Whether there was a change since the last call. It does not wait."""
+        if not self._poll.poll(0):
+            return False
+        self._monitor.flush()
+        return True
 
 
 def _daemon() -> Any:  # systemd-python has no types

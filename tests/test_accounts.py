@@ -28,7 +28,9 @@ from .wire import run, until
 from .wire_cases import BROKEN, NOBODY
 
 UID = max(os.geteuid(), 0)
-OURS = Options(min_uid=0, max_uid=accounts.MAX_UID)
+# Nothing of the machine that the tests run on: its sessions, its records of logins, its mail.
+FILES = frozenset(ATOMS) - {"sessions", "mail"}
+OURS = Options(min_uid=0, max_uid=accounts.MAX_UID, atoms=FILES)
 ALL = Options(visible="all", min_uid=0, max_uid=accounts.MAX_UID)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from fingerd_sd import __version__, cli
+from fingerd_sd import __version__, cli, settings
 
 from .ordinary import as_ordinary_user, reachable_folder
 from .wire_cases import HAPPY
@@ -257,12 +257,24 @@ def test_a_named_file_that_cannot_be_reached_is_a_mistake(
     assert str(file).encode() in capfdbinary.readouterr().err
 
 
-def test_a_named_file_is_read_without_drop_ins(
-    tmp_path: Path, village: str, capfdbinary: pytest.CaptureFixture[bytes]
+def test_only_the_systems_own_file_has_drop_ins(
+    village: str, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
-    (tmp_path / "conf.d").mkdir()
-    (tmp_path / "conf.d" / "1.toml").write_text("[broken")
+    whole = settings.load
+    read: list[object] = []
+
+    def load(*arguments: Path | None) -> settings.Settings:
+        """Of what is asked for, read the village only."""
+        read.append(arguments or whole.__defaults__)
+        return whole(Path(village), None)
+
+    monkeypatch.setattr(settings, "load", load)
     assert cli.main(["check", "--config", village]) == 0
+    assert cli.main(["check"]) == 0
+    assert read == [
+        (Path(village), None),
+        (Path("/etc/fingerd-sd/fingerd.toml"), Path("/etc/fingerd-sd/conf.d")),
+    ]
 
 
 # --- serve ---

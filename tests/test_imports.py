@@ -18,7 +18,7 @@ PACKAGE = ROOT / "fingerd_sd"
 STOREYS = [
     {"query", "entry", "text", "config", "cache", "pool", "journal", "systemd", "__init__"},
     {"hosts", "resolve"},
-    {"policy", "reply", "directory", "sources", "forward", "sandbox"},
+    {"policy", "presence", "reply", "directory", "sources", "forward", "sandbox"},
     {"ruip", "explain"},
     {"connection", "server"},
     {"service"},
@@ -26,7 +26,7 @@ STOREYS = [
     {"cli"},
     {"__main__"},
 ]
-SANS_IO = {"query", "text", "entry", "reply", "hosts", "policy", "cache"}
+SANS_IO = {"query", "text", "entry", "presence", "reply", "hosts", "policy", "cache"}
 IO = {"asyncio", "socket", "time", "select", "selectors", "threading", "subprocess", "os"}
 WEB = {  # what only a configuration with a web source needs, and where
     "fingerd_sd.sources.web_client": {"aiohttp", "multidict", "yarl"},
@@ -38,11 +38,20 @@ HEAVY = {
     "aiohttp",
     "lxml",
     "argparse",
+    "ctypes",
+    "dbus_fast",
     "email",
     "http",
     "difflib",
     "importlib.metadata",
+    "sqlite3",
     "systemd",
+}
+# What else a module may import.
+FOREIGN = {
+    "fingerd_sd.systemd": {"systemd"},
+    "fingerd_sd.sources.logind": {"dbus_fast"},
+    **WEB,
 }
 
 
@@ -147,10 +156,9 @@ def test_a_room_that_knows_no_finger_imports_none(room: str) -> None:
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_nothing_is_imported_but_the_standard_library_and_systemd(name: str) -> None:
+def test_nothing_is_imported_but_the_standard_library_and_two_others(name: str) -> None:
     foreign = {other.partition(".")[0] for other in IMPORTS[name]}
-    for_the_web = WEB.get(name, set())
-    assert foreign <= {*sys.stdlib_module_names, "fingerd_sd", "systemd", *for_the_web}
+    assert foreign <= {*sys.stdlib_module_names, "fingerd_sd", *FOREIGN.get(name, ())}
 
 
 def test_sources_know_neither_clients_nor_layouts() -> None:

@@ -281,9 +281,8 @@ def test_the_name_of_an_audience_is_printable(name: str) -> None:
         ({"rate": -1}, "rate", "queries a minute"),
         ({"rate": 1.5}, "rate", "whole number"),
         ({"nmae": "x"}, "nmae", 'did you mean "name"?'),
-        ({"list": True}, "list", "not in this version"),
         ({"forward": True}, "forward_hosts", "is missing"),
-        ({"match_names": True}, "match_names", "not in this version"),
+        ({"match_names": True}, "match_names", "needs list = true"),
     ],
 )
 def test_a_mistake_names_its_key_and_what_is_expected(

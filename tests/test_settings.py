@@ -58,6 +58,10 @@ def test_a_configuration_without_a_source_has_the_accounts(main: Path, toml: str
     assert [mounted.source.name for mounted in load(main, toml).sources] == ["accounts"]
 
 
+def test_a_configuration_may_have_no_source_on_purpose(main: Path) -> None:
+    assert load(main, "source = []").sources == ()
+
+
 def test_everything_can_be_said(main: Path) -> None:
     loaded = load(
         main,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""This machine's accounts: NSS (so LDAP and SSSD too), `~/.plan` and `~/.project`.
+"""This machine's accounts: NSS (so LDAP and SSSD too), the files in their homes, their sessions.
 
 It knows neither clients nor layouts. Accounts and files may be slow (a network behind NSS, a home
 on a dead server), so both are asked in a bounded pool of threads, never on the loop. It hides in
@@ -8,15 +8,20 @@ doubt: a user who did nothing is not shown, and one whose wish cannot be read is
 
 from __future__ import annotations
 
-import asyncio
 import os
 import pwd
-from dataclasses import dataclass
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from fingerd_sd.config import Table
-from fingerd_sd.entry import Absent, Person
-from fingerd_sd.pool import Pool
+from fingerd_sd.entry import ATOMS, Absent, Person
+from fingerd_sd.pool import Pool, Shared
+from fingerd_sd.sources import words
+from fingerd_sd.sources.last_login import last_login
+from fingerd_sd.sources.mailbox import mail_state
+from fingerd_sd.sources.sessions import Reader, Sessions
 from fingerd_sd.sources.userfile import Hidden, Home
 from fingerd_sd.text import decode
 
@@ -24,6 +29,14 @@ MAX_THREADS = 8  # look-ups at once; more wait, each within its deadline
 TIMEOUT = 5.0  # seconds for one look-up
 LIFETIME = 2.0  # seconds: a new plan shows at once, a thousand queries a second cost one look-up
 MAX_UID = 2**32 - 2  # uid_t's last is reserved: systemd's UIDS-GIDS
+NAMES_KEPT = 60.0  # seconds: full names seldom change, and to go through all accounts is dear
+FILES = {  # of a home, by atom; the first that is there
+    "project": (".project",),
+    "plan": (".plan",),
+    "key": (".pgpkey", ".pubkey"),
+    "forward": (".forward",),
+}
+WISHES = ("project", "plan")  # who has one of them wants to be shown
 DEFAULT_SHELL = "/bin/sh"  # what an empty field means: passwd(5)
 
 
@@ -31,13 +44,14 @@ DEFAULT_SHELL = "/bin/sh"  # what an empty field means: passwd(5)
 class Options:
     """`visible`: "opt-in", only users with a readable plan or project; "all", every account.
     `min_uid`, `max_uid`: the accounts of people, both included. `unreadable_home`: whether "all"
-    holds for a home that cannot be searched: "hide", or "show".
+    holds for a home that cannot be searched: "hide", or "show". `atoms`: what is worth looking for.
     """
 
     visible: str = "opt-in"
     min_uid: int = 1000
     max_uid: int = 60000
     unreadable_home: str = "hide"
+    atoms: frozenset[str] = frozenset(ATOMS)
 
 
 def read(table: Table, name: str) -> AccountsSource:
@@ -55,19 +69,60 @@ def read(table: Table, name: str) -> AccountsSource:
 
 
 class AccountsSource:
-    """The accounts of this machine that want to be shown. A `directory.Source`."""
+    """The accounts of this machine that want to be shown. A `directory.Source`, which also lists
+    who is logged in, and matches full names.
+    """
 
     timeout = TIMEOUT
     lifetime = LIFETIME
 
-    def __init__(self, name: str, options: Options) -> None:
+    def __init__(self, name: str, options: Options, sessions: Sessions | None = None) -> None:
         self.name = name
         self._options = options
-        self._pool = Pool(MAX_THREADS, name)
+        self._shared = Shared(Pool(MAX_THREADS, name))
+        self._sessions = sessions or Sessions(self._shared, Reader())
+        self._names: words.Index = {}
+        self._names_until = 0.0  # monotonic seconds
+
+    def select(self, atoms: frozenset[str]) -> None:
+        """Look for `atoms` only: those that somebody may see."""
+        self._options = replace(self._options, atoms=atoms)
 
     async def find(self, user: str) -> Person | Absent:
         """Return the account `user`, or why it is not shown. Raises OSError where NSS fails."""
-        return await asyncio.wrap_future(self._pool.submit(look_up, user, self._options))
+        said = await self._shared.call(("user", user), look_up, user, self._options)
+        if isinstance(said, Absent) or "sessions" not in self._options.atoms:
+            return said
+        sessions, origin = await self._sessions.of(said.login)
+        told = f"{origin}; the last login: {said.origins['sessions']}"
+        origins = MappingProxyType({**said.origins, "sessions": told})
+        return replace(said, sessions=sessions, origins=origins)
+
+    async def who(self) -> Sequence[str] | None:
+        """Return who is logged in; None where that cannot be known."""
+        return await self._sessions.who()
+
+    async def match(self, asked: Sequence[str]) -> Sequence[str]:
+        """Return the accounts whose full name has all words of `asked`; those that NSS enumerates.
+
+        Raises OSError where it cannot.
+        """
+        if time.monotonic() >= self._names_until:
+            self._names = await self._shared.call("names", _all_names, self._options)
+            self._names_until = time.monotonic() + NAMES_KEPT
+        return words.matching(self._names, asked)
+
+
+def _all_names(options: Options) -> words.Index:
+    """Return the full names of the accounts of people. It blocks."""
+    from fingerd_sd.sources.passwd import accounts  # it takes ctypes, which few need
+
+    return words.index(
+        (account.name, name)
+        for account in accounts()
+        if options.min_uid <= account.uid <= options.max_uid
+        if (name := parse_gecos(account.gecos, account.name).get("name"))
+    )
 
 
 def look_up(user: str, options: Options) -> Person | Absent:
@@ -93,20 +148,29 @@ def _person(account: pwd.struct_passwd, options: Options) -> Person:
     cannot be told.
     """
     files, origins = _files(account, options)
-    if options.visible == "opt-in" and not files:
-        notes = "; ".join(origins.values()) or "there is neither"
+    if options.visible == "opt-in" and not any(wish in files for wish in WISHES):
+        notes = "; ".join(origins[wish] for wish in WISHES if wish in origins)
         raise Hidden(f'no readable ~/.plan or ~/.project, and visible is "opt-in": {notes}')
     gecos = parse_gecos(account.pw_gecos, account.pw_name)
     for atom in ("name", "directory", "shell", *gecos):
         origins[atom] = f"NSS, account {account.pw_name}"
+    last, mail = None, None
+    if "sessions" in options.atoms:
+        last, origins["sessions"] = last_login(account.pw_uid, account.pw_name)
+    if "mail" in options.atoms:
+        mail, origins["mail"] = mail_state(account.pw_name)
     return Person(
         login=account.pw_name,
-        name=gecos.get("name"),
+        name=gecos.get("name", ""),
         directory=account.pw_dir,
         shell=account.pw_shell or DEFAULT_SHELL,
         office=gecos.get("office"),
         phone=gecos.get("phone"),
         home_phone=gecos.get("home_phone"),
+        last_login=last,
+        forward=files.get("forward"),
+        mail=mail,
+        key=files.get("key"),
         project=files.get("project"),
         plan=files.get("plan"),
         origins=MappingProxyType(origins),
@@ -125,22 +189,24 @@ def _files(account: pwd.struct_passwd, options: Options) -> tuple[dict[str, str]
         with home:
             if home.has(".nofinger"):
                 raise Hidden(f"{account.pw_dir}/.nofinger exists")
-            for atom, name in (("project", ".project"), ("plan", ".plan")):
+            for atom, names in FILES.items():
+                if atom not in options.atoms and atom not in WISHES:
+                    continue
                 try:
-                    file = home.read(name)
+                    found = next(filter(None, map(home.read, names)), None)
                 except Hidden as reason:
                     origins[atom] = str(reason)
                     continue
-                if file is None:
-                    origins[atom] = f"no {account.pw_dir}/{name}"
+                if found is None:
+                    origins[atom] = f"no {account.pw_dir}/{names[0]}"
                 else:
-                    texts[atom], origins[atom] = file.text, file.path
+                    texts[atom], origins[atom] = found.text, found.path
     except OSError as error:
         why = f"the home {account.pw_dir} cannot be searched: {error.strerror}"
         # A home that is not there holds no .nofinger, one that cannot be searched might.
         if not (show_anyway or isinstance(error, FileNotFoundError)):
             raise Hidden(why) from None
-        origins["project"] = origins["plan"] = why
+        origins |= dict.fromkeys(FILES, why)
     return texts, origins
 
 

@@ -8,13 +8,17 @@ policy and no layout. A user is a string (the whole answer, verbatim) or a table
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from types import MappingProxyType
 
 from fingerd_sd.config import ConfigError, Table, read_toml
+from fingerd_sd.directory import MAX_LISTED
 from fingerd_sd.entry import Absent, Entry, Link, Person, Text
+from fingerd_sd.pool import Pool, Shared
 from fingerd_sd.query import QueryError, parse
+from fingerd_sd.sources import words
 
 MAX_USERS_FILE = 1 << 28  # octets of a file of users: a million persons of 256 octets each
 _TEXTS = ("name", "office", "phone", "home_phone", "project", "plan", "key")
@@ -22,13 +26,16 @@ _TEXTS = ("name", "office", "phone", "home_phone", "project", "plan", "key")
 
 @dataclass(slots=True)
 class StaticSource:
-    """Users in memory. `name`: of the source, for the journal."""
+    """Users in memory. `name`: of the source, for the journal. It lists its users, as RFC 1288
+    §2.5.5 has a vending machine list its items, and matches full names.
+    """
 
     name: str
     timeout: float = math.inf  # it never waits
     lifetime: float = math.inf  # the configuration is read again before an answer changes
     _exact: dict[str, Entry] = field(default_factory=dict)
     _mixed: dict[str, list[str]] = field(default_factory=dict)  # folded name → those unlike it
+    _words: words.Index | None = None  # made when it is first asked for
 
     async def find(self, user: str) -> Entry | Absent:
         """Return the entry of `user`: by the exact name or alias, else without regard to case where
@@ -45,6 +52,29 @@ class StaticSource:
         if len(entries) > 1:
             return Absent("several names differ from it in case only, and none is exactly it")
         return next(iter(entries.values()))
+
+    async def who(self) -> Sequence[str]:
+        """Return the users, in the order of the files; of very many, the first ones."""
+        return list(islice(self._users(), MAX_LISTED + 1))
+
+    async def match(self, asked: Sequence[str]) -> Sequence[str]:
+        """Return the users whose full name has all words of `asked`."""
+        if self._words is None:  # of a million users that takes a second: not on the loop
+            self._words = await Shared(Pool(1, self.name)).call("", self._index)
+        return words.matching(self._words, asked)
+
+    def _users(self) -> Iterator[str]:
+        """Return the users' own names, without aliases."""
+        for name, entry in self._exact.items():
+            if isinstance(entry, Text) or entry.login == name:
+                yield name
+
+    def _index(self) -> words.Index:
+        return words.index(
+            (name, entry.name)
+            for name, entry in self._exact.items()
+            if isinstance(entry, Person) and entry.login == name and entry.name
+        )
 
     def add(self, name: str, entry: Entry) -> bool:
         """Make `name` lead to `entry`. False, and nothing is done, where it leads elsewhere."""
@@ -114,7 +144,13 @@ def _read_person(login: str, table: Table) -> Person:
     texts = {atom: table.text(atom, None) for atom in _TEXTS}
     return Person(
         login,
-        **texts,
+        name=texts["name"],
+        office=texts["office"],
+        phone=texts["phone"],
+        home_phone=texts["home_phone"],
+        key=texts["key"],
+        project=texts["project"],
+        plan=texts["plan"],
         links=tuple(_read_links(table)),
         origins=MappingProxyType({atom: table.where(atom) for atom in _TEXTS if texts[atom]}),
     )

@@ -224,7 +224,6 @@ def test_idle_exits_lose_nobody(tmp_path: Path) -> None:
         with serving([sock], tmp_path, "--config", config, SYSTEMD_EXIT_ON_IDLE="0"):
             for client in clients:
                 client.join()
-    assert len(answers) > IDLE_EXITS
     assert set(answers) == {b"Happy and well\r\n"}
 
 

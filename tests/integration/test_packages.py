@@ -40,11 +40,9 @@ FILES = {
     "/usr/share/man/man5/fingerd.toml.5",
     "/usr/share/man/man8/fingerd-sd.8",
 }
-EXAMPLES = {
-    "/usr/share/doc/fingerd-sd/examples/fingerd.toml",
-    "/usr/share/doc/fingerd-sd/examples/finger.service.d/static-only.conf",
-    "/usr/share/doc/fingerd-sd/examples/finger.socket.d/no-defer-accept.conf",
-}
+DOC = "/usr/share/doc/fingerd-sd/examples"
+EXAMPLES = {f"{DOC}/{path.relative_to(TREE / 'units')}" for path in TREE.glob("units/*.d/*.conf")}
+EXAMPLES |= {f"{DOC}/{path.name}" for path in TREE.glob("packaging/example/*.toml")}
 
 MACROS = r"""
 %_unitdir /usr/lib/systemd/system
