@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-# make run: try it here. make test: all tests. make install: onto a machine run by systemd.
+# make run: try it here. make test: all tests. make deb: the Debian package.
+# make install: onto a machine run by systemd.
 
 PYTHON = /usr/bin/python3
 PREFIX = /usr/local
@@ -11,11 +12,17 @@ LIB = $(DESTDIR)$(PREFIX)/lib/fingerd-sd
 UNITS = $(DESTDIR)$(PREFIX)/lib/systemd/system
 MAN = $(DESTDIR)$(PREFIX)/share/man
 DOC = $(DESTDIR)$(PREFIX)/share/doc/fingerd-sd
+COMPLETION = $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 CATALOG = $(DESTDIR)$(PREFIX)/lib/systemd/catalog
 CONFIG = $(DESTDIR)/etc/fingerd-sd
 SYSUSERS = $(DESTDIR)$(PREFIX)/lib/sysusers.d
 
-.PHONY: run test bench style types format install uninstall clean
+# To build the Debian package: what packaging/debian/control says, and what carries it out.
+DEB_TOOLS = git build-essential debhelper dh-python pybuild-plugin-pyproject python3-all \
+    python3-setuptools python3-aiohttp python3-dbus-fast python3-hypothesis \
+    python3-lxml python3-pytest python3-systemd systemd man-db mandoc
+
+.PHONY: run test bench style types format deb dist install install-data uninstall clean
 
 run:
 	packaging/need.sh python3 python3-systemd systemd netcat-openbsd
@@ -44,8 +51,9 @@ format: .venv/ready
 	.venv/bin/ruff format .
 
 test: .venv/ready
-	packaging/need.sh systemd finger netcat-openbsd openssl mandoc man-db groff-base gcc libc6-dev strace
+	packaging/need.sh systemd finger netcat-openbsd openssl groff-base gcc libc6-dev strace
 	if [ "$$(id -u)" -eq 0 ]; then packaging/need.sh systemd-container mmdebstrap iproute2; fi
+	packaging/need.sh $(DEB_TOOLS) lintian rpm makepkg libarchive-tools
 	.venv/bin/python -m pytest $(TESTS)
 
 # Against a minimal C server and the servers that packages have; about a quarter of an hour.
@@ -53,15 +61,36 @@ bench: .venv/ready
 	packaging/need.sh gcc libc6-dev util-linux
 	.venv/bin/python -m tests.bench $(BENCH)
 
-install:
-	install -d $(BIN) $(LIB)/fingerd_sd/sources $(UNITS) $(DOC)/examples
-	install -d $(MAN)/man5 $(MAN)/man8 $(CATALOG) $(SYSUSERS) $(CONFIG)/conf.d
+# DEB_BUILD_OPTIONS=nocheck DEB_BUILD_PROFILES=nocheck leave the tests out.
+deb:
+	packaging/need.sh $(DEB_TOOLS)
+	rm -rf build/deb
+	packaging/deb.sh build/deb
+	@echo "Now: sudo apt install ./$$(echo build/deb/fingerd-sd_*_all.deb)"
+
+# The archive of the source and the wheel, as PyPI, Fedora and Arch take them.
+dist: .venv/ready
+	rm -rf dist *.egg-info
+	.venv/bin/python -m build --no-isolation
+	rm -rf *.egg-info
+	.venv/bin/twine check --strict dist/*
+
+install: install-data
+	install -d $(BIN) $(LIB)/fingerd_sd/sources
 	install -m 644 fingerd_sd/*.py fingerd_sd/py.typed $(LIB)/fingerd_sd
 	install -m 644 fingerd_sd/sources/*.py $(LIB)/fingerd_sd/sources
 	$(PYTHON) -m compileall -q -s "$(DESTDIR)" -p / $(LIB)
 	sed 's|@LIB@|$(PREFIX)/lib/fingerd-sd|; s|@PYTHON@|$(PYTHON)|' packaging/launcher.py \
 	    > $(BIN)/fingerd-sd
 	chmod 755 $(BIN)/fingerd-sd
+	[ -n "$(DESTDIR)" ] || [ ! -d /run/systemd/system ] || \
+	    { systemd-sysusers fingerd-sd.conf; systemctl daemon-reload; journalctl --update-catalog; }
+	@[ -n "$(DESTDIR)" ] || echo "Now: systemctl enable --now finger.socket"
+
+# Everything that is not Python: packages take it from here too, with PREFIX=/usr.
+install-data:
+	install -d $(UNITS) $(DOC)/examples $(MAN)/man5 $(MAN)/man8 $(COMPLETION) $(CATALOG)
+	install -d $(SYSUSERS) $(CONFIG)/conf.d
 	sed 's|/usr/bin/fingerd-sd|$(PREFIX)/bin/fingerd-sd|' units/finger.service \
 	    > $(UNITS)/finger.service
 	install -m 644 units/finger.socket $(UNITS)
@@ -70,12 +99,10 @@ install:
 	install -m 644 packaging/man/*.5 $(MAN)/man5
 	install -m 644 packaging/man/*.8 $(MAN)/man8
 	install -m 644 packaging/catalog/fingerd-sd.catalog $(CATALOG)
+	install -m 644 packaging/completion/fingerd-sd $(COMPLETION)
 	install -m 644 packaging/sysusers/fingerd-sd.conf $(SYSUSERS)
 	[ -e $(CONFIG)/fingerd.toml ] || \
 	    install -m 644 packaging/example/fingerd.toml $(CONFIG)/fingerd.toml
-	[ -n "$(DESTDIR)" ] || [ ! -d /run/systemd/system ] || \
-	    { systemd-sysusers fingerd-sd.conf; systemctl daemon-reload; journalctl --update-catalog; }
-	@[ -n "$(DESTDIR)" ] || echo "Now: systemctl enable --now finger.socket"
 
 # The configuration is the administrator's: it goes only where it is what was installed.
 uninstall:
@@ -83,7 +110,7 @@ uninstall:
 	    systemctl disable --now finger.socket finger.service
 	rm -rf $(LIB) $(DOC)
 	rm -f $(BIN)/fingerd-sd $(UNITS)/finger.service $(UNITS)/finger.socket
-	rm -f $(CATALOG)/fingerd-sd.catalog $(SYSUSERS)/fingerd-sd.conf
+	rm -f $(CATALOG)/fingerd-sd.catalog $(SYSUSERS)/fingerd-sd.conf $(COMPLETION)/fingerd-sd
 	rm -f $(patsubst packaging/man/%,$(MAN)/man5/%,$(wildcard packaging/man/*.5))
 	rm -f $(patsubst packaging/man/%,$(MAN)/man8/%,$(wildcard packaging/man/*.8))
 	! cmp -s packaging/example/fingerd.toml $(CONFIG)/fingerd.toml || rm $(CONFIG)/fingerd.toml

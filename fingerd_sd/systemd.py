@@ -16,6 +16,10 @@ from typing import Any
 
 UNNAMED = ("", "unknown")  # sd_listen_fds_with_names(3): what a socket without a name is called
 ACCEPTED = "connection"  # what a socket unit with Accept=yes passes
+MISSING = (
+    "the Python module systemd is not installed: install python3-systemd (Debian, Fedora),"
+    " python-systemd (Arch), systemd-python (PyPI)"
+)
 
 
 class ActivationError(Exception):
@@ -41,10 +45,7 @@ def passed_sockets(environment: Mapping[str, str]) -> list[Passed]:
         return []
     daemon = _daemon()
     if daemon is None:
-        raise ActivationError(
-            "systemd passed sockets, but the Python module systemd is not installed: install"
-            " python3-systemd (Debian, Fedora), python-systemd (Arch), systemd-python (PyPI)"
-        )
+        raise ActivationError(f"systemd passed sockets, but {MISSING}")
     try:
         descriptors = daemon.listen_fds_with_names(unset_environment=True)
     except OSError as error:
@@ -62,10 +63,17 @@ def passed_sockets(environment: Mapping[str, str]) -> list[Passed]:
 
 
 class Notifier:
-    """Tells systemd how the service is: sd_notify(3). Without systemd it does nothing."""
+    """Tells systemd how the service is: sd_notify(3). Without systemd it does nothing.
+
+    `unable`: why systemd, which wants to be told, cannot be; empty where it can, or does not want.
+    """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        self._daemon = _daemon() if environment.get("NOTIFY_SOCKET") else None
+        wanted = bool(environment.get("NOTIFY_SOCKET"))
+        self._daemon = _daemon() if wanted else None
+        self.unable = ""
+        if wanted and self._daemon is None:
+            self.unable = f"systemd cannot be told that this is ready and alive: {MISSING}"
 
     @property
     def heard(self) -> bool:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The manual, the catalog and the examples against the code, both ways.
+"""The manual, the catalog, the completion and the examples against the code, both ways.
 
 Manual pages are read as mdoc: under its heading, the item `.It Cm key` describes a key of the
 configuration, `.It Fl -option` an option, and so on. What there is to describe is asked of the code
@@ -31,9 +31,12 @@ from fingerd_sd.journal import MESSAGE_IDS
 from fingerd_sd.ruip import RESULTS
 from fingerd_sd.sources import BUILT_IN
 
+from .builds import need
+
 TREE = Path(__file__).parents[1]
 MAN = TREE / "packaging/man"
 CATALOG = TREE / "packaging/catalog/fingerd-sd.catalog"
+COMPLETION = TREE / "packaging/completion/fingerd-sd"
 EXAMPLES = sorted((TREE / "packaging/example").glob("*.toml"))
 UNITS = sorted(path for path in (TREE / "units").rglob("*") if path.is_file())
 MODULE_PATHS = sorted((TREE / "fingerd_sd").rglob("*.py"))
@@ -253,6 +256,38 @@ def test_the_manual_has_every_option_of_every_command_and_no_other(parser: Argum
         assert sorted(names(COMMAND_PAGE, "COMMANDS", name)) == sorted(there), name
 
 
+COMPLETE = """
+source "$1"; shift
+COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
+_fingerd_sd 2>/dev/null  # compopt complains where nobody types
+printf '%s\\n' "${COMPREPLY[@]}"
+"""
+
+
+def proposed(*words: str) -> set[str]:
+    """Return what bash proposes for the last of `words`."""
+    need("bash")
+    done = run("bash", "-c", COMPLETE, "bash", str(COMPLETION), "fingerd-sd", *words)
+    assert (done.returncode, done.stderr) == (0, "")
+    return set(done.stdout.split())
+
+
+def test_bash_proposes_every_command_and_option_and_no_other(parser: ArgumentParser) -> None:
+    assert proposed("") == set(commands(parser))
+    for name, command in {"": parser, **commands(parser)}.items():
+        there = {option for action in options(command) for option in action.option_strings}
+        words = [name] if name else []
+        assert proposed(*words, "-") == {option for option in there if option.startswith("--")}
+
+
+def test_bash_proposes_files_for_config_and_users_to_ask_for(tmp_path: Path) -> None:
+    (tmp_path / "who.toml").touch()
+    assert proposed("check", "--config", f"{tmp_path}/w") == {f"{tmp_path}/who.toml"}
+    assert "root" in proposed("ask", "ro")
+    assert "root" in proposed("ask", "--explain", "--config", "who.toml", "ro")
+    assert proposed("ask", "--from", "1") == set()
+
+
 def test_the_manual_has_no_other_command(parser: ArgumentParser) -> None:
     told = {item.heading[1] for item in items(COMMAND_PAGE, "COMMANDS")}
     assert told == {"", *commands(parser)}
@@ -362,15 +397,6 @@ def test_the_catalog_compiles(tmp_path: Path) -> None:
 
 
 # --- the pages ---
-
-
-def need(*commands: str) -> None:
-    """Skip the test where one of `commands` is missing; under CI fail."""
-    missing = [command for command in commands if shutil.which(command) is None]
-    if missing and os.environ.get("CI"):
-        pytest.fail(f"missing: {', '.join(missing)}")
-    if missing:
-        pytest.skip(f"missing: {', '.join(missing)}")
 
 
 def run(*command: str, cwd: Path = TREE, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -30,8 +30,7 @@ unset MOVES
 exec "$@"
 """
 
-
-_SERVE = (sys.executable, "-m", "fingerd_sd", "serve")
+SERVE = (sys.executable, "-m", "fingerd_sd", "serve")
 
 
 def listener(address: tuple[str, int] = ("127.0.0.1", 0)) -> socket.socket:
@@ -103,6 +102,7 @@ def serving(
     listeners: Sequence[socket.socket],
     tmp_path: Path,
     *arguments: str,
+    command: Sequence[str] = SERVE,
     names: str | None = None,
     ready: bool = True,
     **environment: str,
@@ -126,7 +126,7 @@ def serving(
             **environment,
         }
         process = subprocess.Popen(
-            ["/bin/bash", "-c", _ACTIVATE, "sh", *_SERVE, *arguments],
+            ["/bin/bash", "-c", _ACTIVATE, "sh", *command, *arguments],
             env=env,
             pass_fds=fds,
             stderr=subprocess.PIPE,

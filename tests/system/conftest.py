@@ -12,10 +12,10 @@ import subprocess
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 
+from ..builds import cannot_run
 from . import project, roots
 from .finger import Finger
 from .machine import Machine
@@ -52,7 +52,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 def built(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[Path]]]:
     """Build, side by side, the roots of the releases that the selected tests ask for."""
     if lacking := _what_is_missing():
-        _cannot_run(lacking)
+        cannot_run(lacking)
     asked = {
         item.callspec.params.get("booted")
         for item in request.session.items
@@ -72,7 +72,7 @@ def booted(request: pytest.FixtureRequest, built: dict[str, Future[Path]]) -> It
     try:
         root = built[request.param].result()
     except roots.RootError as error:
-        _cannot_run(str(error))
+        cannot_run(str(error))
     machine = Machine(request.param, root)
     try:
         yield machine
@@ -112,9 +112,3 @@ def _what_is_missing() -> str:
     if tried.returncode != 0:
         return "mounts are not allowed here: run in a privileged container or a virtual machine"
     return ""
-
-
-def _cannot_run(reason: str) -> NoReturn:
-    if os.environ.get("CI"):
-        pytest.fail(reason, pytrace=False)
-    pytest.skip(reason)

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: MIT
+"""The Debian package on a booted machine: installed, used, upgraded under load, removed, purged."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ..builds import TREE, built, built_later
+from . import project, roots
+from .finger import HAPPY, MOSHEZ, SERVICE, SOCKET, Finger
+from .machine import Machine
+
+AS_A_USER_DOES = TREE / "packaging/debian/tests/as-a-user-does"
+DROP_IN = "/etc/fingerd-sd/conf.d/moshez.toml"
+ROUNDS = 5  # upgrades, and as many ways back
+CLIENTS = 4
+PAUSE = 0.005  # seconds between two queries of one client
+
+
+@pytest.fixture(scope="session")
+def packaged(booted: Machine) -> Iterator[Machine]:
+    """A second machine of the same release, which sees nothing of `make install`."""
+    machine = Machine(f"{booted.release}deb", roots.root(booted.release))
+    try:
+        yield machine
+    finally:
+        machine.close()
+
+
+@pytest.fixture
+def clean(packaged: Machine) -> Iterator[frozenset[str]]:
+    """The files of the machine without the package, which is purged afterwards in any case."""
+    yield frozenset(project.files(packaged))
+    packaged.run("dpkg", "--purge", "fingerd-sd", check=False)
+
+
+@pytest.fixture
+def finger(packaged: Machine, clean: frozenset[str]) -> Finger:
+    """The package as it was just installed."""
+    install(packaged, built())
+    return Finger(packaged)
+
+
+def install(machine: Machine, package: Path) -> None:
+    """Install `package` as README.md says; what it depends on is there already."""
+    path = f"/tmp/{package.name}"
+    with package.open("rb") as octets:
+        subprocess.run(
+            machine.command("tee", path), stdin=octets, stdout=subprocess.DEVNULL, check=True
+        )
+    machine.run(
+        *("env", "DEBIAN_FRONTEND=noninteractive"),
+        *("apt-get", "install", "--yes", "--allow-downgrades", path),
+    )
+
+
+def version(machine: Machine) -> str:
+    """Return the version of the package that is installed; empty where none is."""
+    query = ("dpkg-query", "--show", "--showformat", "${Version}", "fingerd-sd")
+    return machine.run(*query, check=False).stdout
+
+
+def test_the_installation_opens_no_port_and_changes_no_file_of_its_own(finger: Finger) -> None:
+    assert finger.state(SOCKET) == finger.state() == "inactive"
+    enabled = finger.machine.systemctl("is-enabled", SOCKET, check=False)
+    assert enabled.strip() == "disabled"
+    with pytest.raises(ConnectionRefusedError):
+        finger.ask("moshez")
+    finger.machine.systemctl("enable", "--now", SOCKET)
+    finger.ask("moshez")
+    assert finger.machine.run("dpkg", "--verify", "fingerd-sd").stdout == ""
+    verified = finger.machine.run("systemd-analyze", "verify", SOCKET, SERVICE)
+    assert verified.stdout + verified.stderr == ""
+
+
+def test_what_a_user_does_works(finger: Finger) -> None:
+    script = "/tmp/as-a-user-does"
+    finger.machine.write(script, AS_A_USER_DOES.read_text(), mode=0o755)
+    finger.machine.run(script)
+
+
+class Client(threading.Thread):
+    """Asks again and again until `enough` is set; keeps what was not answered right."""
+
+    def __init__(self, finger: Finger, enough: threading.Event) -> None:
+        super().__init__(daemon=True)
+        self._finger, self._enough = finger, enough
+        self.asked = 0
+        self.lost: list[object] = []
+
+    def run(self) -> None:
+        """Ask; an error is one connection that was refused, reset or not answered."""
+        while not self._enough.wait(PAUSE):
+            self.asked += 1
+            try:
+                answer = self._finger.ask("moshez")
+            except OSError as error:
+                self.lost.append(error)
+                continue
+            if answer != HAPPY:
+                self.lost.append(answer)
+
+
+def test_upgrades_lose_no_query(finger: Finger) -> None:
+    machine = finger.machine
+    machine.write(DROP_IN, MOSHEZ)
+    machine.systemctl("enable", "--now", SOCKET)
+    enough = threading.Event()
+    clients = [Client(finger, enough) for _ in range(CLIENTS)]
+    processes = set()
+    for client in clients:
+        client.start()
+    try:
+        for _ in range(ROUNDS):
+            for package in (built_later(), built()):
+                install(machine, package)
+                assert finger.ask("moshez") == HAPPY
+                processes.add(finger.pid())
+    finally:
+        enough.set()
+        for client in clients:
+            client.join()
+    assert [client.lost for client in clients] == [[]] * CLIENTS
+    assert len(processes) == 2 * ROUNDS  # each upgrade has brought the new version into use
+    print(f"{machine.release}: {sum(client.asked for client in clients)} queries")
+
+
+def test_an_upgrade_runs_the_new_version_and_keeps_what_the_administrator_chose(
+    finger: Finger,
+) -> None:
+    machine = finger.machine
+    machine.write("/etc/fingerd-sd/fingerd.toml", MOSHEZ)  # a conffile with a change: no question
+    install(machine, built_later())
+    assert version(machine) == "99-1"
+    assert finger.state(SOCKET) == finger.state() == "inactive"
+    machine.systemctl("enable", "--now", SOCKET)
+    assert finger.ask("moshez") == HAPPY
+    install(machine, built())
+    assert finger.state(SOCKET) == finger.state() == "active"
+    assert machine.systemctl("is-enabled", SOCKET).strip() == "enabled"
+    assert finger.ask("moshez") == HAPPY
+
+
+def test_removing_closes_the_port_and_keeps_the_configuration(finger: Finger) -> None:
+    machine = finger.machine
+    machine.write(DROP_IN, MOSHEZ)
+    machine.systemctl("enable", "--now", SOCKET)
+    assert finger.ask("moshez") == HAPPY
+    machine.run("apt-get", "remove", "--yes", "fingerd-sd")
+    with pytest.raises(ConnectionRefusedError):
+        finger.ask("moshez")
+    assert finger.state(SOCKET) == finger.state() == "inactive"
+    assert machine.run("ps", "-C", "fingerd-sd", check=False).status == 1
+    machine.run("test", "-e", DROP_IN)
+    install(machine, built())
+    assert finger.ask("moshez") == HAPPY  # enabled it was, and so it is again
+
+
+def test_purging_leaves_no_file(finger: Finger, clean: frozenset[str]) -> None:
+    finger.machine.write(DROP_IN, MOSHEZ)
+    finger.machine.systemctl("enable", "--now", SOCKET)
+    assert finger.ask("moshez") == HAPPY
+    finger.machine.run("apt-get", "purge", "--yes", "fingerd-sd")
+    left = project.files(finger.machine) - clean
+    assert sorted(left) == []
+    assert version(finger.machine) == ""
+    assert finger.machine.show(SERVICE, "LoadState") == "not-found"
