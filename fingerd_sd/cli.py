@@ -73,13 +73,20 @@ def load(config: Path | None) -> Settings:
     return settings.load(config, None)
 
 
-def check(config: Path | None) -> int:
-    """Read the configuration and name every mistake on standard error."""
+def _loaded(config: Path | None) -> Settings | None:
+    """Return what `load` does; None where it cannot be used, with the mistakes on standard error."""
     try:
-        loaded = load(config)
+        return load(config)
     except ConfigError as error:
         for mistake in error.mistakes:
             print(mistake, file=sys.stderr)
+    return None
+
+
+def check(config: Path | None) -> int:
+    """Read the configuration and name every mistake on standard error."""
+    loaded = _loaded(config)
+    if loaded is None:
         return EX_CONFIG
     for warning in loaded.warnings:
         print(f"warning: {warning}", file=sys.stderr)
@@ -109,11 +116,8 @@ def ask(config: Path | None, address: str, query: str, explained: bool) -> int:
     _log_to(
         StreamJournal(sys.stderr.fileno() if sys.stderr else 2, prefixes=False), logging.WARNING
     )
-    try:
-        loaded = load(config)
-    except ConfigError as error:
-        for mistake in error.mistakes:
-            print(mistake, file=sys.stderr)
+    loaded = _loaded(config)
+    if loaded is None:
         return EX_CONFIG
     policy, directory = Policy(loaded.audiences), Directory(loaded.sources)
     line = query.encode("utf-8", "surrogateescape") + b"\r\n"
