@@ -74,7 +74,7 @@ def load(config: Path | None) -> Settings:
 
 
 def _loaded(config: Path | None) -> Settings | None:
-    """Return what `load` does; None where it cannot be used, with the mistakes on standard error."""
+    """Return what `load` does; None, with the mistakes on standard error, where there are any."""
     try:
         return load(config)
     except ConfigError as error:
