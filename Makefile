@@ -51,7 +51,8 @@ format: .venv/ready
 	.venv/bin/ruff format .
 
 test: .venv/ready
-	packaging/need.sh systemd finger netcat-openbsd openssl groff-base gcc libc6-dev strace
+	packaging/need.sh systemd finger netcat-openbsd openssl dbus-daemon groff-base gcc libc6-dev \
+	    strace util-linux
 	if [ "$$(id -u)" -eq 0 ]; then packaging/need.sh systemd-container mmdebstrap iproute2; fi
 	packaging/need.sh $(DEB_TOOLS) lintian rpm makepkg libarchive-tools
 	.venv/bin/python -m pytest $(TESTS)
