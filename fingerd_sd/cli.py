@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The command fingerd-sd: serve, check, ask. The composition root: the one place that knows all.
+"""The command fingerd-sd: serve, check, ask, compile. The composition root, which knows all.
 
 Exit statuses are those of sysexits.h where it has one, as systemd.exec(5) names them.
 """
@@ -53,6 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return check(options.config)
     if options.command == "ask":
         return ask(options.config, options.address, " ".join(options.query), options.explain)
+    if options.command == "compile":
+        return compile_users(options.users, options.database)
     return serve(options.config, options.listen)
 
 
@@ -156,6 +158,28 @@ async def _ask(
         return await rules.answer(line, client)
     finally:
         await rules.close()
+
+
+def compile_users(users: Path, database: Path) -> int:
+    """Write `users`, TOML or "-" for lines of JSON on standard input, into the file `database`."""
+    from fingerd_sd.sources import users_compile
+
+    mistakes: list[Mistake] = []
+    if users == Path("-"):
+        tables = users_compile.from_lines(sys.stdin.buffer, mistakes)
+    else:
+        tables = users_compile.from_toml(users, mistakes)
+    try:
+        count = users_compile.write(tables, mistakes, database)
+    except ConfigError as error:
+        for mistake in error.mistakes:
+            print(mistake, file=sys.stderr)
+        return EX_CONFIG
+    except OSError as error:
+        print(f"{database}: cannot be written: {error}", file=sys.stderr)
+        return EX_UNAVAILABLE
+    print(f"{database}: in order; users: {count}")
+    return EX_OK
 
 
 def serve(config: Path | None, listen: Sequence[tuple[str, int]]) -> int:
@@ -283,8 +307,10 @@ def _parse(arguments: Sequence[str]) -> Namespace:
     parser.add_argument("--version", action="version", version=f"fingerd-sd {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
 
-    def command(name: str, does: str) -> ArgumentParser:
+    def command(name: str, does: str, configured: bool = True) -> ArgumentParser:
         sub = commands.add_parser(name, help=does, description=f"{does[0].upper()}{does[1:]}.")
+        if not configured:
+            return sub
         sub.add_argument(
             "--config",
             type=Path,
@@ -318,5 +344,18 @@ def _parse(arguments: Sequence[str]) -> Namespace:
     )
     asking.add_argument(
         "query", nargs="*", metavar="QUERY", help='the query line, such as alice or "/W alice"'
+    )
+    compiling = command("compile", "make a database of users, for a static source", False)
+    compiling.add_argument(
+        "users",
+        type=Path,
+        metavar="USERS",
+        help='a TOML file; "-": lines of JSON on standard input',
+    )
+    compiling.add_argument(
+        "database",
+        type=Path,
+        metavar="DATABASE",
+        help="the file to write, as a whole or not at all",
     )
     return parser.parse_args(arguments)

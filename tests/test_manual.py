@@ -296,7 +296,9 @@ def test_the_manual_has_no_other_command(parser: ArgumentParser) -> None:
 def test_the_synopsis_has_every_argument_of_every_command(parser: ArgumentParser) -> None:
     synopsis = (MAN / COMMAND_PAGE).read_text().split(".Sh SYNOPSIS\n")[1].split(".Sh ")[0]
     told = {
-        re.findall(r"\bCm (\w+)", form)[0]: set(re.findall(r"(?:Fl -|Op Ar )(\w+)", form))
+        re.findall(r"\bCm (\w+)", form)[0]: set(
+            re.findall(r"(?:Fl -|^\.Ar |Op Ar )(\w+)", form, re.MULTILINE)
+        )
         for form in synopsis.split(".Nm\n")
         if "Cm " in form
     }

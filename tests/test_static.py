@@ -25,7 +25,9 @@ def read(toml: str, file: Path = MAIN) -> tuple[StaticSource, list[Mistake]]:
     mistakes: list[Mistake] = []
     table = Table([Layer(file, tomllib.loads(toml))], "source[1]", mistakes)
     table.text("type", "")
-    return static.read(table, "static"), mistakes
+    found = static.read(table, "static")
+    assert isinstance(found, StaticSource)
+    return found, mistakes
 
 
 def source(toml: str, file: Path = MAIN) -> StaticSource:

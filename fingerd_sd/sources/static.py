@@ -2,7 +2,7 @@
 """The static directory: users written in the configuration, or in a file of their own.
 
 It reads when the configuration is read, and then answers from memory; it knows no client, no
-policy and no layout. A user is a string (the whole answer, verbatim) or a table (a person).
+policy and no layout. A file that is a database is not read, but asked: users_db.py.
 """
 
 from __future__ import annotations
@@ -11,17 +11,18 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from types import MappingProxyType
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from fingerd_sd.config import ConfigError, Table, read_toml
+from fingerd_sd.config import ConfigError, Mistake, Table, read_toml
 from fingerd_sd.directory import MAX_LISTED
-from fingerd_sd.entry import Absent, Entry, Link, Person, Text
+from fingerd_sd.entry import Absent, Entry, Person, Text
 from fingerd_sd.pool import Pool, Shared
-from fingerd_sd.query import QueryError, parse
 from fingerd_sd.sources import words
+from fingerd_sd.sources.users import MAX_FILE, is_database, read_user
 
-MAX_USERS_FILE = 1 << 28  # octets of a file of users: a million persons of 256 octets each
-_TEXTS = ("name", "office", "phone", "home_phone", "project", "plan", "key")
+if TYPE_CHECKING:
+    from fingerd_sd.sources.users_db import DatabaseSource
 
 
 @dataclass(slots=True)
@@ -86,7 +87,7 @@ class StaticSource:
         return True
 
 
-def read(table: Table, name: str) -> StaticSource:
+def read(table: Table, name: str) -> StaticSource | DatabaseSource:
     """Return the static source that a `[[source]]` table describes; mistakes go to the table."""
     source = StaticSource(name)
     tables = [table.inner("users", table.table("users"))]
@@ -96,7 +97,9 @@ def read(table: Table, name: str) -> StaticSource:
     elif file is not None:
         path = table.directory / file
         try:
-            tables.append(table.other(path, read_toml(path, MAX_USERS_FILE)))
+            if is_database(path):
+                return _read_database(table, name, path)
+            tables.append(table.other(path, read_toml(path, MAX_FILE)))
         except FileNotFoundError:
             table.wrong("file", f'"{path}" does not exist; create it, or remove this key')
         except ConfigError as error:
@@ -106,68 +109,29 @@ def read(table: Table, name: str) -> StaticSource:
     return source
 
 
+def _read_database(table: Table, name: str, path: Path) -> DatabaseSource:
+    from fingerd_sd.sources.users_db import DatabaseSource, fault  # it takes sqlite3: 6 ms
+
+    if wrong := fault(path):
+        table.adopt([Mistake(path, "", wrong)])
+    if table.table("users"):
+        table.wrong("users", "cannot stand beside a database; give them a [[source]] of their own")
+    table.close()
+    return DatabaseSource(name, path)
+
+
 def _read_users(tables: list[Table], source: StaticSource) -> None:
-    aliases: list[tuple[Table, str, Entry]] = []
+    aliases: list[tuple[Table, str, str, Entry]] = []
     for users in tables:
         for login, value in users.items():
-            if not _is_name(login):
-                users.wrong(login, "is no user name that a query can ask for")
+            user = read_user(users, login, value)
+            if user is None:
                 continue
-            if isinstance(value, str):
-                entry: Entry = Text(value, users.where(login))
-            elif isinstance(value, dict):
-                person = users.inner(login, value)
-                entry = _read_person(login, person)
-                aliases += [(person, alias, entry) for alias in person.strings("aliases", ())]
-                person.close()
-            else:
-                users.wrong(login, "expected a string (the whole answer) or a table (a person)")
-                continue
+            entry, names = user
+            aliases += [(users, login, alias, entry) for alias in names]
             if not source.add(login, entry):
                 users.wrong(login, "stands a second time; remove one of the two")
-    for person, alias, entry in aliases:
-        if not _is_name(alias):
-            person.wrong("aliases", f'"{alias}" is no user name that a query can ask for')
-        elif not source.add(alias, entry):
-            person.wrong("aliases", f'"{alias}" already leads to another user; remove one of them')
-
-
-def _is_name(name: str) -> bool:
-    try:
-        query = parse(name.encode("utf-8"))
-    except QueryError:
-        return False
-    return bool(name) and query.user == name and not query.hosts
-
-
-def _read_person(login: str, table: Table) -> Person:
-    texts = {atom: table.text(atom, None) for atom in _TEXTS}
-    return Person(
-        login,
-        name=texts["name"],
-        office=texts["office"],
-        phone=texts["phone"],
-        home_phone=texts["home_phone"],
-        key=texts["key"],
-        project=texts["project"],
-        plan=texts["plan"],
-        links=tuple(_read_links(table)),
-        origins=MappingProxyType({atom: table.where(atom) for atom in _TEXTS if texts[atom]}),
-    )
-
-
-def _read_links(table: Table) -> Iterator[Link]:
-    links = table.value("links")
-    if links is None:
-        return
-    expected = 'expected an array of tables such as {rel = "self", href = "https://example.org/"}'
-    if not isinstance(links, list) or not all(isinstance(link, dict) for link in links):
-        table.wrong("links", expected)
-        return
-    for number, values in enumerate(links, 1):
-        link = table.inner("links", values, number)
-        rel, href, kind = link.text("rel", ""), link.text("href", ""), link.text("type", "")
-        if not rel or not href:
-            link.wrong("href" if rel else "rel", expected)
-        link.close()
-        yield Link(rel, href, kind)
+    for users, login, alias, entry in aliases:
+        if not source.add(alias, entry):
+            text = f'"{alias}" already leads to another user; remove one of them'
+            users.inner(login, {}).wrong("aliases", text)
