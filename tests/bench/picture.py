@@ -16,7 +16,7 @@ def _bars(axes: Any, title: str, figures: dict[str, float], form: str) -> None:
     colours = [BLUE if name.startswith("fingerd-sd") else GREY for name in names]
     bars = axes.barh(names, [figures[name] for name in names], color=colours)
     axes.bar_label(bars, fmt=form, padding=3, fontsize=8)
-    axes.set_title(title, fontsize=10, loc="left")
+    axes.set_title(f"{title} (logarithmic)", fontsize=10, loc="left")
     axes.set_xscale("log")
     axes.xaxis.set_visible(False)  # the figures stand beside the bars
     axes.margins(x=0.2)
