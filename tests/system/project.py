@@ -15,7 +15,7 @@ from .machine import Machine
 TREE = Path(__file__).parents[2]
 SOURCE = "/src"
 KEPT_OUT = ("./.venv", "./build", "./dist", "__pycache__", ".*_cache", "*.egg-info")
-STATIC_ONLY = "/usr/local/share/doc/fingerd-sd/examples/finger.service.d/static-only.conf"
+DROP_INS = "/usr/local/share/doc/fingerd-sd/examples/finger.service.d"
 INSTALL_TIMEOUT = 300.0  # seconds
 
 # What a system writes by itself, and what useradd does: patterns of find -path.
