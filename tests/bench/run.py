@@ -77,6 +77,7 @@ def measure(
             save()
             results["junk"] = junk(servers, plan)
         save()
+        found = [peer for peer in found if peer.name not in missing]  # the others did not start
     if "memory" in only:
         results["memory"] = memory(found, plan, tell)
         save()
