@@ -22,7 +22,10 @@ DEB_TOOLS = git build-essential debhelper dh-python pybuild-plugin-pyproject pyt
     python3-setuptools python3-aiohttp python3-dbus-fast python3-hypothesis \
     python3-lxml python3-pytest python3-systemd systemd man-db mandoc
 
-.PHONY: run test bench style types format deb dist install install-data uninstall clean
+# Where the runs of `make torture` leave what they saw.
+TORTURE = build/torture
+
+.PHONY: run test torture bench style types format deb dist install install-data uninstall clean
 
 run:
 	packaging/need.sh python3 python3-systemd systemd netcat-openbsd
@@ -56,6 +59,15 @@ test: .venv/ready
 	if [ "$$(id -u)" -eq 0 ]; then packaging/need.sh systemd-container mmdebstrap iproute2; fi
 	packaging/need.sh $(DEB_TOOLS) lintian rpm makepkg libarchive-tools
 	.venv/bin/python -m pytest $(TESTS)
+
+# Load, faults and hostile clients on booted machines, twice; the table goes into SECURITY.md.
+torture: .venv/ready
+	packaging/need.sh systemd-container mmdebstrap iproute2 util-linux $(DEB_TOOLS)
+	rm -rf $(TORTURE)
+	mkdir -p $(TORTURE)
+	for run in 1 2; do \
+	    TORTURE=$(TORTURE)/$$run .venv/bin/python -m pytest tests/system/torture || exit 1; done
+	.venv/bin/python -m tests.system.torture.table SECURITY.md $(TORTURE)/1 $(TORTURE)/2
 
 # Against a minimal C server and the servers that packages have; about a quarter of an hour.
 bench: .venv/ready

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: MIT
+"""The table of ``make torture`` in SECURITY.md: what each test did to the service, and what came.
+
+The tests write rows, one JSON object a line, into the file that TORTURE names; this module joins
+the files of several runs and puts the table where the page has its marks.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+BEGIN = "<!-- what make torture wrote: begin -->\n"
+END = "<!-- what make torture wrote: end -->\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What was done (`what`) on a machine (`release`), and how it ended. `test`: its file."""
+
+    what: str
+    release: str
+    figure: str
+    test: str
+
+
+def write(row: Row) -> None:
+    """Add `row` to the run's file, where there is one."""
+    if file := os.environ.get("TORTURE"):
+        with open(file, "a", encoding="utf-8") as run:
+            run.write(json.dumps(asdict(row)) + "\n")
+
+
+def read(file: Path) -> list[Row]:
+    """Return the rows of one run, in their order."""
+    return [Row(**json.loads(line)) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+def lay_out(runs: Sequence[Iterable[Row]], about: str) -> str:
+    """Return the table; a column for each run, a row for each thing done on each machine."""
+    rows: dict[tuple[str, str, str], list[str]] = {}
+    for number, run in enumerate(runs):
+        for row in run:
+            figures = rows.setdefault((row.test, row.what, row.release), ["–"] * len(runs))
+            figures[number] = row.figure
+    heads = [f"run {number + 1}" for number in range(len(runs))]
+    lines = [["what was done", "on", *heads, "shown by"], ["---"] * (len(runs) + 3)]
+    lines += [
+        [what, release, *figures, f"`{test}`"] for (test, what, release), figures in rows.items()
+    ]
+    table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return f"{about}\n\n{table}"
+
+
+def place(page: str, table: str) -> str:
+    """Return `page` with `table` between its marks. Raises ValueError where it has none."""
+    if page.count(BEGIN) != 1 or page.count(END) != 1:
+        raise ValueError(f"the page needs one line {BEGIN.strip()} and one {END.strip()}")
+    before, rest = page.split(BEGIN)
+    return f"{before}{BEGIN}\n{table}\n{END}{rest.split(END)[1]}"
+
+
+def main(page: Path, runs: Sequence[Path]) -> None:
+    """Put the table of `runs` into `page`."""
+    about = (
+        f"`make torture`, {len(runs)} runs, {datetime.now(UTC):%Y-%m-%d},"
+        f" {os.cpu_count()} processors, Linux {os.uname().release.split('-')[0]}:"
+    )
+    table = lay_out([read(run) for run in runs], about)
+    page.write_text(place(page.read_text(encoding="utf-8"), table), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), [Path(run) for run in sys.argv[2:]])

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: MIT
+"""The table in SECURITY.md: made of the runs' rows, and naming tests that exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from .system.torture.table import BEGIN, END, Row, lay_out, place, read, write
+
+PROJECT = Path(__file__).parents[1]
+
+
+def test_rows_come_back_as_they_were_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [Row("restarts", "trixie", "0 lost", "a.py"), Row("silence", "trixie", "1.2 ×", "b.py")]
+    monkeypatch.setenv("TORTURE", str(tmp_path / "run"))
+    for row in rows:
+        write(row)
+    assert read(tmp_path / "run") == rows
+
+
+def test_each_run_has_a_column_and_what_a_run_lacks_is_seen() -> None:
+    both, one = Row("restarts", "trixie", "0 lost", "a.py"), Row("dns", "trixie", "2 s", "b.py")
+    table = lay_out([[both, one], [Row("restarts", "trixie", "1 lost", "a.py")]], "Made today:")
+    assert table == (
+        "Made today:\n\n"
+        "| what was done | on | run 1 | run 2 | shown by |\n"
+        "| --- | --- | --- | --- | --- |\n"
+        "| restarts | trixie | 0 lost | 1 lost | `a.py` |\n"
+        "| dns | trixie | 2 s | – | `b.py` |\n"
+    )
+
+
+def test_a_new_table_takes_the_place_of_the_old() -> None:
+    page = place(f"before\n{BEGIN}old\n{END}after\n", "new\n")
+    assert page == f"before\n{BEGIN}\nnew\n\n{END}after\n"
+    assert place(page, "new\n") == page
+
+
+def test_a_page_without_marks_is_left_alone() -> None:
+    with pytest.raises(ValueError, match="needs one line"):
+        place("no mark\n", "table\n")
+
+
+def test_the_table_names_every_torture_test_and_no_other() -> None:
+    page = (PROJECT / "SECURITY.md").read_text(encoding="utf-8")
+    table = page.split(BEGIN)[1].split(END)[0]
+    if "| run 1 |" not in table:
+        pytest.skip("the table has not been made yet")
+    named = set(re.findall(r"`(tests/[^`]+)` \|$", table, re.MULTILINE))
+    there = (PROJECT / "tests/system/torture").glob("test_*.py")
+    assert named == {str(path.relative_to(PROJECT)) for path in there}
+    assert "–" not in table
