@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING
 from fingerd_sd import __version__, ruip, settings
 from fingerd_sd.config import ConfigError, Mistake
 from fingerd_sd.directory import Directory
-from fingerd_sd.forward import Forwarder
 from fingerd_sd.journal import Journal, JournalHandler, StreamJournal, open_journal
 from fingerd_sd.policy import Client, Policy
 from fingerd_sd.ruip import Answer, Ruip
@@ -30,6 +29,8 @@ from fingerd_sd.systemd import ActivationError, Notifier, passed_sockets, watchd
 
 if TYPE_CHECKING:
     from argparse import Namespace
+
+    from fingerd_sd.forward import Forwarder
 
 log = logging.getLogger(__name__)
 
@@ -45,9 +46,12 @@ _NO_SOCKET = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command with `arguments` (default: the process's) and return its exit status."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    if list(arguments) in ([], ["serve"]):  # as the unit starts it: argparse would take 15 ms
-        return serve(None, ())
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    match arguments:  # as a unit starts it: a client waits, and argparse would take 5 ms
+        case [] | ["serve"]:
+            return serve(None, ())
+        case ["serve", "--config", file]:
+            return serve(Path(file), ())
     options = _parse(arguments)
     if options.command == "check":
         return check(options.config)
@@ -256,8 +260,14 @@ def _setup(loaded: Settings, journal: Journal) -> Setup:
     )
 
 
-def _forwarder(loaded: Settings) -> Forwarder:
-    """Return the forwarder, whose deadline is the client's, less what it takes to say so."""
+def _forwarder(loaded: Settings) -> Forwarder | None:
+    """Return the forwarder, whose deadline is the client's, less what it takes to say so; None
+    where nobody may have a query relayed.
+    """
+    if not any(audience.forward for audience in loaded.audiences):
+        return None
+    from fingerd_sd.forward import Forwarder
+
     whole = loaded.limits.answer_timeout
     return Forwarder(max(whole - 1, whole / 2))
 

@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 T = TypeVar("T")
 N = TypeVar("N", int, float)
@@ -23,8 +22,7 @@ MAX_FILE = 1 << 20  # octets of one configuration file; a user table may have a 
 _NAMES = {str: "a string", int: "a whole number", bool: "true or false", list: "an array"}
 
 
-@dataclass(frozen=True, slots=True)
-class Mistake:
+class Mistake(NamedTuple):
     """One mistake: where it is and what to do. `key` is "" where the whole file is meant."""
 
     file: Path
@@ -54,8 +52,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f"known are: {', '.join(known)}" if known else "none is known here"
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
+class Layer(NamedTuple):
     """One file's part of a table: the first layer is the weakest, a later one's keys win."""
 
     file: Path

@@ -13,7 +13,6 @@ import logging
 import socket
 import time
 from collections.abc import Coroutine
-from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from fingerd_sd.query import line_length
@@ -215,7 +214,7 @@ class Connection:
                     await loop.sock_sendall(self.sock, chunk)
                     sent += len(chunk)
         except TimeoutError:
-            answer = replace(answer, result=TIMEOUT)
+            answer = answer._replace(result=TIMEOUT)
         except OSError:  # the client is gone: what it got is what it got
             pass
         end_output(self.sock)

@@ -12,8 +12,7 @@ import asyncio
 import logging
 import traceback
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
+from typing import NamedTuple, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from fingerd_sd.entry import Absent, Entry
 from fingerd_sd.text import is_printable
@@ -41,8 +40,7 @@ class SourceError(Exception):
         self.told = told
 
 
-@dataclass(frozen=True, slots=True)
-class Needs:
+class Needs(NamedTuple):
     """What a source needs of the sandbox that the unit, as installed, does not give: `programs` to
     run, by their paths, and the network. `check` compares it with the unit.
     """
@@ -111,16 +109,14 @@ class Selects(Protocol):
 Answering: TypeAlias = Awaitable[Sequence[str] | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Mounted:
+class Mounted(NamedTuple):
     """A source and the audiences it is for; none means all."""
 
     source: Source
     audiences: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """What the directory says. `entries` is empty where nobody has the user; `failed`, where in
     that case a source that might have was not able to say. `lifetime`: seconds that this may be
     reused. `steps`: what each source said, for `ask --explain`.
@@ -133,8 +129,7 @@ class Finding:
     steps: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
+class Listing(NamedTuple):
     """Several users: what each is called, and what a query for that name finds. `asked`: whether
     any source is able to say. `failed`: whether somebody may be missing. `cut`: whether there are
     more. The rest as in Finding.

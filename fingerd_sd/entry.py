@@ -7,10 +7,9 @@ Sans-I/O. Values only: how they are laid out is reply.py's, who may see which at
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 # What an audience may be shown of a person: RFC 1288 §3.2.3's atoms, in the order of an answer.
 ATOMS = (
@@ -29,8 +28,7 @@ ATOMS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(NamedTuple):
     """A link of a person, as in RFC 7033 §4.4.4: for web views; no part of a finger answer."""
 
     rel: str
@@ -38,8 +36,7 @@ class Link:
     type: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(NamedTuple):
     """A login that lasts. `since`: with its time zone. `tty`: "pts/0", "tty2" or ":0"; `host`:
     where from; `idle`: seconds without input; `messages`: whether others may write to the terminal.
     None: not known, or there is none.
@@ -52,8 +49,7 @@ class Session:
     messages: bool | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Login:
+class Login(NamedTuple):
     """The last login, over or not. `at`: with its time zone; `tty` and `host` as in Session."""
 
     at: datetime
@@ -61,8 +57,7 @@ class Login:
     host: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Mail:
+class Mail(NamedTuple):
     """The state of a mailbox: when its last mail came, and when it was last read, both with their
     time zones. None: it is empty.
     """
@@ -71,8 +66,7 @@ class Mail:
     read: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Person:
+class Person(NamedTuple):
     """A user as atoms. None: not known, or there is none; "" is used for a `name` left empty only.
 
     `login` is the name asked for, in the source's own spelling. `office`, `phone` and `home_phone`
@@ -97,31 +91,27 @@ class Person:
     project: str | None = None
     plan: str | None = None
     links: tuple[Link, ...] = ()
-    origins: Mapping[str, str] = field(
-        default_factory=lambda: MappingProxyType({}), compare=False, repr=False
-    )
+    origins: Mapping[str, str] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(NamedTuple):
     """A whole answer, to be sent as it is (but for what may not be shown: see text.printable).
 
     `lifetime`: seconds that it may be reused, where that is not what its source says of all.
     """
 
     text: str
-    origin: str = field(default="", compare=False)
-    lifetime: float | None = field(default=None, compare=False)
+    origin: str = ""
+    lifetime: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Absent:
+class Absent(NamedTuple):
     """This source has no such user, or does not show the user. `why` is for `ask --explain` only:
     to a client absent and hidden are the same octets. `lifetime`: as of a Text.
     """
 
     why: str = "not known here"
-    lifetime: float | None = field(default=None, compare=False)
+    lifetime: float | None = None
 
 
 Entry: TypeAlias = Person | Text

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from fingerd_sd.config import Table
 from fingerd_sd.entry import ATOMS
@@ -33,8 +32,7 @@ MAX_BUCKETS = 65536  # clients whose rate is remembered, about 150 octets each
 IPV6_CLIENT = 64  # bits: one subscriber has at least a /64 (RFC 6177), so one /64 is one client
 
 
-@dataclass(frozen=True, slots=True)
-class Audience:
+class Audience(NamedTuple):
     """Those who are treated alike. `rate`: queries a minute from one client, 0 for no limit.
     `forward_hosts`: which hosts `forward` may relay to, in lower case, "*" for any characters.
     """
@@ -119,8 +117,7 @@ def _read_show(table: Table) -> frozenset[str]:
     return frozenset(show)
 
 
-@dataclass(frozen=True, slots=True)
-class Client:
+class Client(NamedTuple):
     """One who asks. `address`: as text, IPv4 where it is IPv4-mapped; "local" on AF_UNIX.
     `logged`: what the journal may have of it. `key`: what limits for one client count: the IPv4
     address, or the IPv6 /64.
@@ -201,10 +198,12 @@ class Policy:
         return bucket.take(rate, now)
 
 
-@dataclass(slots=True)
 class _Bucket:
-    tokens: float
-    at: float  # monotonic seconds
+    __slots__ = ("at", "tokens")
+
+    def __init__(self, tokens: float, at: float) -> None:
+        self.tokens = tokens
+        self.at = at  # monotonic seconds
 
     def take(self, rate: int, now: float) -> bool:
         self.tokens = min(rate, self.tokens + (now - self.at) * rate / 60)

@@ -13,7 +13,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -107,7 +106,7 @@ class Shared:
                 shared.future.cancel()
 
 
-@dataclass(slots=True)
 class _Call:
-    future: Future[Any]
-    waiting: int = 0
+    def __init__(self, future: Future[Any]) -> None:
+        self.future = future
+        self.waiting = 0

@@ -27,7 +27,7 @@ name that is empty or holds a blank.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from fingerd_sd.text import is_printable
 
@@ -50,8 +50,7 @@ class QueryError(ValueError):
     """The octets are no query of RFC 1288 §2.3; the text says why, for the journal."""
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(NamedTuple):
     """One query. Equal queries ask for the same thing, however they were spelled.
 
     `user`: {U}, or "" where none was given. `hosts`: {H}, left to right as received, each without

@@ -11,13 +11,11 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
 
 from fingerd_sd.cache import Cache
 from fingerd_sd.directory import Directory, Finding, Listing
-from fingerd_sd.forward import NAME, ForwardDenied, Forwarder, ForwardError
 from fingerd_sd.policy import Audience, Client, Policy
-from fingerd_sd.presence import short_form
 from fingerd_sd.query import Query, QueryError, parse
 from fingerd_sd.reply import (
     CUT_MARK,
@@ -33,6 +31,9 @@ from fingerd_sd.reply import (
 )
 from fingerd_sd.text import escaped
 
+if TYPE_CHECKING:
+    from fingerd_sd.forward import Forwarder
+
 log = logging.getLogger(__name__)
 
 # FINGER_RESULT of a query, as the journal and the counts in STATUS name it.
@@ -43,8 +44,7 @@ RESULTS = (FOUND, ABSENT, REFUSED, LIMIT, BAD, FAILED, TIMEOUT)
 MAX_SHOWN = 2048  # octets of a line that the journal gets: escaped, they fit one of its fields
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What goes out for one query line. `octets`: all of it. `query`: the line, printable, for the
     journal. `steps`: how it came about, for `ask --explain`.
     """
@@ -161,7 +161,7 @@ class Ruip:
         where one of them leaves.
         """
         if query.user and not query.hosts:
-            query = replace(query, whois=False)  # one user is always told of in the long form
+            query = query._replace(whois=False)  # one user is always told of in the long form
         key = (audience.name, query)
         task = self._under_way.get(key)
         if task is None:
@@ -190,6 +190,8 @@ class Ruip:
         """Return what the other host answers, printable as all answers; RFC 1288 §2.4, §3.3."""
         if self._forwarder is None:
             return Answer(encode(FORWARDING_DENIED), REFUSED, "")
+        from fingerd_sd.forward import NAME, ForwardDenied, ForwardError  # few relay: so not before
+
         try:
             text = await self._forwarder.forward(query, audience.forward_hosts)
         except ForwardDenied as denied:
@@ -214,6 +216,8 @@ class Ruip:
             text = long_form(listing.entries, audience.show, self._wall())
             text, result = _marked(text, listing.cut), FOUND
         else:
+            from fingerd_sd.presence import short_form
+
             text = short_form(listing.rows, audience.show, self._wall())
             text, result = _marked(text, listing.cut), FOUND
         answer = Answer(encode(text), result, "", listing.source, listing.steps)

@@ -16,8 +16,7 @@ import logging
 import socket
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from fingerd_sd.connection import AT_ONCE, RECEIVE, Connection, end_output, send_now
 from fingerd_sd.policy import Client
@@ -33,8 +32,7 @@ MAX_LIMITED = 256  # clients over max_per_client that are told so with care; mor
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """What one client, and all together, may take: fingerd.toml(5), [server]."""
 
     query_timeout: float = 10  # seconds from accept to the end of the query line

@@ -13,7 +13,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from fingerd_sd.config import ConfigError, Mistake
 from fingerd_sd.journal import Journal
@@ -30,8 +30,7 @@ EXTEND_BY = 5_000_000  # microseconds asked for each time
 CLOSE = 2.0  # seconds that the sources get to close what they keep open, when the process leaves
 
 
-@dataclass(frozen=True, slots=True)
-class Setup:
+class Setup(NamedTuple):
     """What one reading of the configuration amounts to. `idle_exit`: seconds, 0 for never."""
 
     ruip: Ruip

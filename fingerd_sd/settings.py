@@ -7,8 +7,8 @@ Reads everything in one run and reports every mistake. fingerd.toml(5) describes
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from fingerd_sd import sources
 from fingerd_sd.config import ConfigError, Layer, Mistake, Table, nearest, read_layers
@@ -25,8 +25,7 @@ MIN_IDLE_EXIT = 30.0  # seconds: quicker ones may meet systemd's start limit, se
 _SECTIONS = ("server", "audience", "source")
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """All of the configuration. `idle_exit`: seconds, 0 for never. `log_client`: full, prefix or
     none. `files`: those that were read. `warnings`: what can be used but is unwise.
     """

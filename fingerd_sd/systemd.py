@@ -11,8 +11,7 @@ import os
 import select
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 UNNAMED = ("", "unknown")  # sd_listen_fds_with_names(3): what a socket without a name is called
 ACCEPTED = "connection"  # what a socket unit with Accept=yes passes
@@ -26,8 +25,7 @@ class ActivationError(Exception):
     """What was passed cannot be served; the text says what to change."""
 
 
-@dataclass(frozen=True, slots=True)
-class Passed:
+class Passed(NamedTuple):
     """A listening stream socket that was passed, and its name ("" where it has none)."""
 
     name: str

@@ -8,7 +8,8 @@ import ipaddress
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from types import MappingProxyType
+from typing import TypeAlias, TypeVar
 
 from fingerd_sd.directory import Directory, Mounted, Source
 from fingerd_sd.entry import ATOMS, Absent, Entry, Person, Text
@@ -18,6 +19,7 @@ from fingerd_sd.ruip import Ruip
 from fingerd_sd.sources.static import StaticSource
 
 Saying: TypeAlias = Entry | Absent | Exception | None
+Said = TypeVar("Said", Entry, Absent, Entry | Absent)
 
 
 @dataclass
@@ -41,6 +43,15 @@ class Told:
         if isinstance(self.says, Exception):
             raise self.says
         return self.says
+
+
+def bare(said: Said) -> Said:
+    """Return what a source said, without where that came from and how long it is good."""
+    if isinstance(said, Person):
+        return said._replace(origins=MappingProxyType({}))
+    if isinstance(said, Text):
+        return Text(said.text)
+    return Absent() if isinstance(said, Absent) else said
 
 
 def static(users: dict[str, Entry], name: str = "static") -> StaticSource:

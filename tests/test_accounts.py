@@ -22,7 +22,7 @@ from fingerd_sd.sources import accounts
 from fingerd_sd.sources.accounts import AccountsSource, Options, look_up, parse_gecos
 from fingerd_sd.sources.userfile import MAX_USER_FILE
 
-from .houses import ruip
+from .houses import bare, ruip
 from .ordinary import as_ordinary_user, reachable_folder
 from .wire import run, until
 from .wire_cases import BROKEN, NOBODY
@@ -87,7 +87,7 @@ def test_an_account_with_a_plan_is_shown(nss: Accounts) -> None:
     home = nss.add("alice", "Alice Liddell,Hill 016,9085551234,2125550100", shell="/bin/zsh")
     (home / ".plan").write_text("Working.\n")
     (home / ".project").write_text("finger\n")
-    assert person("alice") == Person(
+    assert bare(person("alice")) == Person(
         "alice",
         name="Alice Liddell",
         directory=str(home),

@@ -12,7 +12,7 @@ import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -228,7 +228,7 @@ def test_warnings_of_the_configuration_are_logged(caplog: pytest.LogCaptureFixtu
     warning = Mistake(Path("fingerd.toml"), "server.idle_exit", "short")
 
     async def scenario() -> None:
-        async with running(replace(setup_of(village()), warnings=(warning,))):
+        async with running(setup_of(village())._replace(warnings=(warning,))):
             pass
 
     run(scenario())
@@ -695,7 +695,7 @@ def test_a_journald_that_is_stuck_does_not_stop_the_service(
                 journal.query("moshez", "192.0.2.1", "everyone", "found", "static", 16, 1)
 
             async with running(
-                replace(setup_of(village()), query_log=log), journal=journal
+                setup_of(village())._replace(query_log=log), journal=journal
             ) as live:
                 while not journal.dropped:
                     assert await live.ask(b"moshez\r\n") == HAPPY

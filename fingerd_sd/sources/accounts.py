@@ -12,8 +12,8 @@ import os
 import pwd
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import NamedTuple
 
 from fingerd_sd.config import Table
 from fingerd_sd.entry import ATOMS, Absent, Person
@@ -40,8 +40,7 @@ WISHES = ("project", "plan")  # who has one of them wants to be shown
 DEFAULT_SHELL = "/bin/sh"  # what an empty field means: passwd(5)
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(NamedTuple):
     """`visible`: "opt-in", only users with a readable plan or project; "all", every account.
     `min_uid`, `max_uid`: the accounts of people, both included. `unreadable_home`: whether "all"
     holds for a home that cannot be searched: "hide", or "show". `atoms`: what is worth looking for.
@@ -86,7 +85,7 @@ class AccountsSource:
 
     def select(self, atoms: frozenset[str]) -> None:
         """Look for `atoms` only: those that somebody may see."""
-        self._options = replace(self._options, atoms=atoms)
+        self._options = self._options._replace(atoms=atoms)
 
     async def find(self, user: str) -> Person | Absent:
         """Return the account `user`, or why it is not shown. Raises OSError where NSS fails."""
@@ -96,7 +95,7 @@ class AccountsSource:
         sessions, origin = await self._sessions.of(said.login)
         told = f"{origin}; the last login: {said.origins['sessions']}"
         origins = MappingProxyType({**said.origins, "sessions": told})
-        return replace(said, sessions=sessions, origins=origins)
+        return said._replace(sessions=sessions, origins=origins)
 
     async def who(self) -> Sequence[str] | None:
         """Return who is logged in; None where that cannot be known."""

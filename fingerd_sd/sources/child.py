@@ -14,10 +14,9 @@ import os
 import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from signal import SIGKILL
 from types import MappingProxyType
-from typing import cast
+from typing import NamedTuple, cast
 
 ENVIRONMENT = MappingProxyType(
     {
@@ -31,8 +30,7 @@ CHUNK = 65536  # octets read at once: what a pipe holds
 REAP = 1.0  # seconds to wait for a killed child to go; the kernel may take longer, if a disk hangs
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """How a program ended. `status`: its exit status, negative for a signal's number; None where it
     was ended here, since its output was longer than wanted. `output`: both streams as they came.
     """

@@ -11,7 +11,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from fingerd_sd.config import Table
 from fingerd_sd.directory import Needs, SourceError
@@ -30,8 +30,7 @@ MAX_RUNNING = 256  # processes; finger.service allows 64 tasks, TasksMax=, unles
 MAX_SAID = 200  # characters of what a failed program said, for the journal
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(NamedTuple):
     """`argv`: the program's path and its arguments. `absent`: exit statuses, and `absent_text`:
     what a single line of output holds, where there is no such user. `timeout`: seconds for one
     query, waiting included. `max_output`: octets. `max_running`: programs at once. `ttl`: seconds

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import quote
 
 from fingerd_sd.entry import Login
@@ -35,8 +35,7 @@ _LASTLOG2_QUERY = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Records:
+class Records(NamedTuple):
     """Where records of logins are."""
 
     wtmpdb: tuple[Path, ...] = WTMPDB
@@ -45,7 +44,10 @@ class Records:
     wtmp: Path = WTMP
 
 
-def last_login(uid: int, user: str, records: Records = Records()) -> tuple[Login | None, str]:
+HERE = Records()
+
+
+def last_login(uid: int, user: str, records: Records = HERE) -> tuple[Login | None, str]:
     """Return the last login of the account, None where none is known, and where that is from.
 
     It never raises for what is in a file, or for one that is not there or cannot be read.

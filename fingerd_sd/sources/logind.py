@@ -13,9 +13,8 @@ import math
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from dbus_fast.aio.message_bus import MessageBus
@@ -31,8 +30,7 @@ _PATH = "/org/freedesktop/login1"
 _GRAPHICAL = ("x11", "wayland", "mir")
 
 
-@dataclass(frozen=True, slots=True)
-class LoggedIn:
+class LoggedIn(NamedTuple):
     """A session. `since`, `active`: seconds since the epoch; `active`: of the last input, as far as
     logind knows, math.inf for right now. `graphical`: the terminal's own times do not count.
     """

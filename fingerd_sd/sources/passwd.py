@@ -13,7 +13,7 @@ import errno
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 MAX_ACCOUNTS = 200_000  # looked at
 MAX_SECONDS = 3.0  # for all of them; what has come until then is used
@@ -34,8 +34,7 @@ class _Passwd(ctypes.Structure):
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(NamedTuple):
     """An account. `name` and `gecos`: as the pwd module decodes them."""
 
     name: str

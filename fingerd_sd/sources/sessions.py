@@ -17,8 +17,8 @@ import stat
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from fingerd_sd.entry import Session
 from fingerd_sd.pool import Shared
@@ -111,8 +111,7 @@ def _device(tty: str | None, devices: Path) -> os.stat_result | None:
     return status if stat.S_ISCHR(status.st_mode) else None
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
+class _Known(NamedTuple):
     seen: Sequence[LoggedIn]
     origin: str
     until: float  # monotonic seconds

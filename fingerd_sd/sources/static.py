@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,18 +24,19 @@ if TYPE_CHECKING:
     from fingerd_sd.sources.users_db import DatabaseSource
 
 
-@dataclass(slots=True)
 class StaticSource:
     """Users in memory. `name`: of the source, for the journal. It lists its users, as RFC 1288
     §2.5.5 has a vending machine list its items, and matches full names.
     """
 
-    name: str
-    timeout: float = math.inf  # it never waits
-    lifetime: float = math.inf  # the configuration is read again before an answer changes
-    _exact: dict[str, Entry] = field(default_factory=dict)
-    _mixed: dict[str, list[str]] = field(default_factory=dict)  # folded name → those unlike it
-    _words: words.Index | None = None  # made when it is first asked for
+    timeout = math.inf  # it never waits
+    lifetime = math.inf  # the configuration is read again before an answer changes
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._exact: dict[str, Entry] = {}
+        self._mixed: dict[str, list[str]] = {}  # folded name → those unlike it
+        self._words: words.Index | None = None  # made when it is first asked for
 
     async def find(self, user: str) -> Entry | Absent:
         """Return the entry of `user`: by the exact name or alias, else without regard to case where

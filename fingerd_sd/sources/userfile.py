@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
 from types import TracebackType
+from typing import NamedTuple
 
 from fingerd_sd.text import decode_cut
 
@@ -29,8 +29,7 @@ class Hidden(Exception):  # noqa: N818  # a refusal, no error
     """The file is not shown; the text says why, for the administrator only."""
 
 
-@dataclass(frozen=True, slots=True)
-class UserFile:
+class UserFile(NamedTuple):
     """A file's text, LF line ends not yet mended, and its path for explanations."""
 
     text: str

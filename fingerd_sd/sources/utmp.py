@@ -11,8 +11,8 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from fingerd_sd.text import decode
 
@@ -35,8 +35,7 @@ RECORD = struct.Struct(
 LASTLOG_RECORD = struct.Struct("=q32s256s" if _WIDE else "=I32s256s")  # seconds, line, host
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """A login. `at`: seconds since the epoch. `tty`, `host`: "" where there is none."""
 
     user: str

@@ -12,8 +12,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from fingerd_sd.cache import Cache
 from fingerd_sd.config import Table
@@ -43,8 +42,7 @@ def read(table: Table, name: str) -> WebSource:
     return WebSource(name, read_options(table))
 
 
-@dataclass(frozen=True, slots=True)
-class _Kept:
+class _Kept(NamedTuple):
     """A page's text, and when, in monotonic seconds, the site said last that it is so."""
 
     text: str
@@ -206,7 +204,7 @@ class WebSource:
             if options.ttl:
                 self._absent.put(user, (why, until), len(user) + len(why), until)
             return Absent(why, options.ttl)
-        kept = replace(kept, at=now)
+        kept = kept._replace(at=now)
         octets = 4 * len(kept.text)
         self._kept.put(user, kept, octets, now + options.ttl + options.stale)
         return self._answer(url, kept, now)

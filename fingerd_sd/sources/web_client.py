@@ -10,8 +10,7 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 import aiohttp
@@ -42,8 +41,7 @@ HEADERS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(NamedTuple):
     """What a site said. `status`: 200, 304, 404 or 410. `body` and what follows are of a 200 only;
     "" where the header is not there.
     """

@@ -7,8 +7,6 @@ and a site that is down must not be asked for every query: so both are counted a
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from fingerd_sd.directory import SourceError
 
 FIRST = 1.0  # seconds after the first failure; doubled after each more
@@ -24,12 +22,12 @@ class SiteError(SourceError):
     """The site cannot be reached, or says that all of it is unwell."""
 
 
-@dataclass(slots=True)
 class BackOff:
     """When to ask again after `failures` in a row. `until`: monotonic seconds, 0 for at once."""
 
-    failures: int = 0
-    until: float = 0
+    def __init__(self) -> None:
+        self.failures = 0
+        self.until = 0.0
 
     def failed(self, now: float) -> float:
         """Count a failure at `now`; return the seconds to leave it alone."""
@@ -39,17 +37,17 @@ class BackOff:
         return wait
 
 
-@dataclass(slots=True)
 class Site:
     """The health of a site. `since`: monotonic seconds of the failure that it is failing since, or
     None. `why`: what went wrong last.
     """
 
-    since: float | None = None
-    why: str = ""
-    back_off: BackOff = field(default_factory=BackOff)
-    probing: bool = False
-    _unlucky: set[str] = field(default_factory=set)
+    def __init__(self) -> None:
+        self.since: float | None = None
+        self.why = ""
+        self.back_off = BackOff()
+        self.probing = False
+        self._unlucky: set[str] = set()
 
     def may_ask(self, now: float) -> bool:
         """Whether a page may be asked for at `now`: of a site that fails, one at a time, and only

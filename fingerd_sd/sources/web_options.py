@@ -11,10 +11,9 @@ import importlib.util
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 from urllib.parse import quote, urlsplit
 
 from fingerd_sd.config import Table
@@ -35,8 +34,7 @@ _URL = re.compile("[0-9A-Za-z:/?#\\[\\]@!$&'()*+,;=%._~-]+")  # RFC 3986 §2
 _CREDENTIAL = re.compile("[0-9A-Za-z_.@-]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Credential:
+class Credential(NamedTuple):
     """The name of a secret that systemd passes: systemd.exec(5), LoadCredential=."""
 
     name: str
@@ -68,8 +66,7 @@ class Credential:
 Headers: TypeAlias = Mapping[str, str | Credential]
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(NamedTuple):
     """`url`: with {user} in its path or query. `timeout`: seconds for one query, waiting included.
     `max_body`: octets. `ttl`: seconds that an answer, an absence too, may be reused. `stale`:
     seconds past `ttl` that an old answer may stand in while the site fails. `max_running`:
@@ -77,7 +74,7 @@ class Options:
     """
 
     url: str
-    headers: Headers = field(default_factory=lambda: MappingProxyType({}))
+    headers: Headers = MappingProxyType({})
     timeout: float = 5
     max_body: int = 65536
     ttl: float = 60
