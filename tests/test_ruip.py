@@ -25,9 +25,8 @@ from .houses import ALICE, Told, everyone, networks, ruip, static
 from .test_query import OCTETS
 from .test_reply import ENTRIES
 from .wire import run, until
-from .wire_cases import BROKEN, NOBODY
+from .wire_cases import BROKEN, LIMITED, NOBODY
 
-LIMITED = b"Too many queries, try again later\r\n"
 HELLO = Text("hello")
 RATE = 12
 CLIENT = Policy([everyone(rate=RATE)]).client("192.0.2.1")
