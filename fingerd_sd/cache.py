@@ -6,6 +6,7 @@ Sans-I/O: the time comes in as an argument. It knows nothing of what it keeps.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
@@ -24,7 +25,8 @@ class Cache(Generic[K, V]):
     def __init__(self, limit: int = MAX_OCTETS) -> None:
         self._limit = limit
         self._octets = 0
-        self._kept: dict[K, tuple[V, float, int]] = {}
+        # A plain dict takes ever longer to find its first key where first keys are what is dropped.
+        self._kept: OrderedDict[K, tuple[V, float, int]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._kept)

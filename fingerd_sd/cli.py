@@ -150,7 +150,7 @@ async def _ask(
     if len(line) > loaded.limits.max_query:
         if explained:
             print(f"query: longer than max_query, {loaded.limits.max_query}", file=sys.stderr)
-        return rules.malformed(line)
+        return rules.malformed(line, client)
     try:
         if explained:
             from fingerd_sd.explain import explain

@@ -159,7 +159,7 @@ class Connection:
         ruip = self._keeper.ruip
         client = ruip.policy.client(self.peer)
         if too_long:
-            answer = ruip.malformed(self._buffer[: self._keeper.limits.max_query])
+            answer = ruip.malformed(self._buffer[: self._keeper.limits.max_query], client)
             more = True
         else:
             ready = ruip.ready(line, client, started)

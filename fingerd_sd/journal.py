@@ -35,6 +35,7 @@ MESSAGE_IDS = {
     "SITE_BACK": "42acf22643444e0298ba4395d0b45735",
     "INTERNAL_ERROR": "bb1feaaa614746fe8cfbba23c8c7f159",
     "ACCEPT_PAUSED": "8316378d08dc47b9942ddf0f3107914e",
+    "LIMITED": "185eb3e3ee0f4ef28eb0b2eb5939cca5",
     "LOG_DROPPED": "6e45f1e289734d2aaaf908b63c54c5b5",
 }
 INFO = 6  # syslog(3) levels

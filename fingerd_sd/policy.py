@@ -9,6 +9,7 @@ name, project and plan.
 from __future__ import annotations
 
 import ipaddress
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
@@ -28,7 +29,8 @@ EVERYWHERE = ("0.0.0.0/0", "::/0")
 LOCAL = "127.0.0.1"  # what a client on an AF_UNIX socket counts as: it is on this machine
 MAX_RATE = 1_000_000  # queries a minute: beyond what one machine answers
 MAX_CLIENTS = 4096  # clients whose audience is remembered, about 300 octets each
-MAX_BUCKETS = 65536  # clients whose rate is remembered, about 150 octets each
+MAX_BUCKETS = 65536  # clients whose rate is remembered, about 260 octets each
+MISS_COST = 4  # queries that one counts as whose answer tells nothing about a person
 IPV6_CLIENT = 64  # bits: one subscriber has at least a /64 (RFC 6177), so one /64 is one client
 
 
@@ -138,7 +140,8 @@ class Policy:
         self._audiences = (*audiences, Audience())
         self._log_client = log_client
         self._clients: dict[str, Client] = {}
-        self._buckets: dict[tuple[str, str], _Bucket] = {}
+        # A plain dict takes ever longer to find its first key where first keys are what is deleted.
+        self._buckets: OrderedDict[tuple[str, str], _Bucket] = OrderedDict()
 
     def client(self, peer: str) -> Client:
         """Return the client at `peer`: an IP address as text, with a zone or not; "" is AF_UNIX.
@@ -189,13 +192,26 @@ class Policy:
         if not rate:
             return True
         key = (client.audience.name, client.key)
-        bucket = self._buckets.pop(key, None)
-        if bucket is None:
-            bucket = _Bucket(rate, now)
+        bucket = self._buckets.get(key)
+        if bucket is not None:
+            self._buckets.move_to_end(key)  # the order is that of the last query
+        else:
             if len(self._buckets) >= MAX_BUCKETS:
-                del self._buckets[next(iter(self._buckets))]
-        self._buckets[key] = bucket  # at the end: the order is that of the last query
+                self._buckets.popitem(last=False)
+            bucket = self._buckets[key] = _Bucket(rate, now)
         return bucket.take(rate, now)
+
+    def missed(self, client: Client) -> None:
+        """Have the query that `client` was admitted for count MISS_COST times: its answer tells
+        nothing about a person, and who guesses names gets many of those.
+
+        No time comes in, so that a look-up that took longer costs no more and no less. The debt is
+        bounded to that of a full bucket spent on misses at once; it is paid in three minutes.
+        """
+        rate = client.audience.rate
+        bucket = self._buckets.get((client.audience.name, client.key)) if rate else None
+        if bucket is not None:
+            bucket.tokens = max(bucket.tokens - (MISS_COST - 1), -(MISS_COST - 1) * rate)
 
 
 class _Bucket:

@@ -40,6 +40,7 @@ log = logging.getLogger(__name__)
 FOUND, ABSENT, REFUSED, LIMIT, BAD = "found", "absent", "refused", "limited", "malformed"
 FAILED, TIMEOUT = "failed", "timeout"
 RESULTS = (FOUND, ABSENT, REFUSED, LIMIT, BAD, FAILED, TIMEOUT)
+MISSES = (ABSENT, REFUSED, BAD)  # what counts more against a rate: hidden is ABSENT as well
 
 MAX_SHOWN = 2048  # octets of a line that the journal gets: escaped, they fit one of its fields
 
@@ -83,9 +84,11 @@ class Ruip:
         """
         audience = client.audience
         answer = self._cache.get((audience.name, line), now)
-        if answer is None or not audience.rate or self.policy.admit(client, now):
+        if answer is None or not audience.rate:
             return answer
-        return self.limited(line)
+        if not self.policy.admit(client, now):
+            return self.limited(line)
+        return self._counted(answer, client)
 
     async def answer(self, line: bytes, client: Client) -> Answer:
         """Return the answer to `line`, one query line with its end or without.
@@ -96,16 +99,20 @@ class Ruip:
         if not self.policy.admit(client, self._clock()):
             return self.limited(line)
         try:
-            return await self._answer(line, client.audience)
+            return self._counted(await self._answer(line, client.audience), client)
         except Exception as error:
             log.error(
                 "Internal error: %s", error, exc_info=error, extra={"event": "INTERNAL_ERROR"}
             )
             return self.failed(line)
 
-    def malformed(self, line: bytes) -> Answer:
-        """Return the answer to octets that are no query line, such as a line that does not end."""
-        return Answer(encode(MALFORMED), BAD, _shown(line))
+    def malformed(self, line: bytes, client: Client) -> Answer:
+        """Return the answer to octets that are no query line, such as a line that does not end. It
+        counts against the rate like any other.
+        """
+        if not self.policy.admit(client, self._clock()):
+            return self.limited(line)
+        return self._counted(Answer(encode(MALFORMED), BAD, _shown(line)), client)
 
     def limited(self, line: bytes) -> Answer:
         """Return the answer to a client that asks too often, or too much at once."""
@@ -137,6 +144,12 @@ class Ruip:
                     task.cancel()
             await asyncio.wait(tasks)
         await self._directory.close()
+
+    def _counted(self, answer: Answer, client: Client) -> Answer:
+        """Return `answer`, for which `client` was admitted; a miss counts more."""
+        if answer.result in MISSES:
+            self.policy.missed(client)
+        return answer
 
     async def _answer(self, line: bytes, audience: Audience) -> Answer:
         shown = _shown(line)

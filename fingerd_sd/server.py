@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, cast
 
 from fingerd_sd.connection import AT_ONCE, RECEIVE, Connection, end_output, send_now
 from fingerd_sd.policy import Client
-from fingerd_sd.ruip import RESULTS, Answer, Ruip
+from fingerd_sd.ruip import LIMIT, RESULTS, Answer, Ruip
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +76,8 @@ class Server:
 
     `counts`: queries by result since the start. `taken`: connections accepted since the start;
     `active_at`: when the last one came or went, in monotonic seconds. `on_change` is called once
-    when any of these changes, and is then to be set again.
+    when any of these changes, and is then to be set again. `on_limited` is called for each query
+    that was limited, instead of the query log.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class Server:
         self.taken = 0
         self.active_at = loop.time()
         self.on_change: Callable[[], None] | None = None
+        self.on_limited: Callable[[Client], None] | None = None
         self._listeners: list[socket.socket] = []
         self._accepting = False
         self._stopped = False
@@ -280,7 +282,10 @@ class Server:
     def done(self, answer: Answer, client: Client, sent: int, started: float) -> None:
         """Count and log one query."""
         self.counts[answer.result] += 1
-        if self.query_log is not None:
+        if answer.result == LIMIT:
+            if self.on_limited is not None:
+                self.on_limited(client)
+        elif self.query_log is not None:
             self.query_log(answer, client, sent, int((time.monotonic() - started) * 1e6))
 
     def _changed(self) -> None:

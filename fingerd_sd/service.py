@@ -12,13 +12,15 @@ import logging
 import signal
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from fingerd_sd.config import ConfigError, Mistake
 from fingerd_sd.journal import Journal
+from fingerd_sd.limited import Notice, Notices
+from fingerd_sd.policy import Client
 from fingerd_sd.pool import Pool
-from fingerd_sd.ruip import Ruip
+from fingerd_sd.ruip import LIMIT, Ruip
 from fingerd_sd.server import Limits, QueryLog, Server
 from fingerd_sd.systemd import Notifier
 
@@ -73,12 +75,15 @@ class Service:
         self._reload_again = False
         self._idle_timer: asyncio.TimerHandle | None = None
         self._dropped_told = 0
+        self._notices = Notices()
+        self._notices_timer: asyncio.TimerHandle | None = None
         self._closing: set[asyncio.Task[None]] = set()  # the setups before this one
 
     async def run(self) -> None:
         """Serve; return when everything that was taken has been answered."""
         loop = self._loop = asyncio.get_running_loop()
         self._server = Server(loop, self._setup.ruip, self._setup.limits, self._setup.query_log)
+        self._server.on_limited = self._limited
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._told_to_stop, signal.Signals(number).name)
         loop.add_signal_handler(signal.SIGHUP, self._told_to_reload)
@@ -110,6 +115,7 @@ class Service:
         await self._close_sources()
         for task in (extender, drained, hurried):
             task.cancel()
+        self._tell(self._notices.rest())
         log.info("Stopped: %s; %s", self._why, self._counts(), extra={"event": "STOPPED"})
 
     async def _close_sources(self) -> None:
@@ -200,6 +206,7 @@ class Service:
         self._server.ruip = setup.ruip
         self._server.limits = setup.limits
         self._server.query_log = setup.query_log
+        self._tell(self._notices.rest())  # what log_client allowed then it may not allow now
         self._watch_idle()
         log.info("Reloaded the configuration", extra={"event": "RELOADED"})
         self._warn(setup)
@@ -207,6 +214,31 @@ class Service:
     def _warn(self, setup: Setup) -> None:
         for warning in setup.warnings:
             log.warning("%s", warning, extra={"event": "CONFIG_WARNING"})
+
+    # --- clients that are limited ---
+
+    def _limited(self, client: Client) -> None:
+        notice = self._notices.count(client, self._loop.time())
+        if notice is not None:
+            self._tell([notice])
+
+    def _notices_due(self) -> None:
+        self._notices_timer = None
+        self._tell(self._notices.due(self._loop.time()))
+
+    def _tell(self, notices: Iterable[Notice]) -> None:
+        """Log `notices`, and see to it that the next are not forgotten."""
+        for notice in notices:
+            fields = {
+                "FINGER_CLIENT": notice.client,
+                "FINGER_AUDIENCE": notice.audience,
+                "FINGER_RESULT": LIMIT,
+                "FINGER_COUNT": str(notice.queries),
+            }
+            log.warning("%s", notice, extra={"event": "LIMITED", "fields": fields})
+        due_at = self._notices.due_at
+        if self._notices_timer is None and due_at is not None:
+            self._notices_timer = self._loop.call_at(due_at, self._notices_due)
 
     # --- what systemd is told meanwhile ---
 

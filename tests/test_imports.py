@@ -19,14 +19,14 @@ STOREYS = [
     {"query", "entry", "text", "config", "cache", "pool", "journal", "systemd", "__init__"},
     {"hosts", "resolve"},
     {"policy", "presence", "reply", "directory", "sources", "forward", "sandbox"},
-    {"ruip", "explain"},
+    {"ruip", "explain", "limited"},
     {"connection", "server"},
     {"service"},
     {"settings"},
     {"cli"},
     {"__main__"},
 ]
-SANS_IO = {"query", "text", "entry", "presence", "reply", "hosts", "policy", "cache"}
+SANS_IO = {"query", "text", "entry", "presence", "reply", "hosts", "policy", "cache", "limited"}
 IO = {"asyncio", "socket", "time", "select", "selectors", "threading", "subprocess", "os"}
 WEB = {  # what only a configuration with a web source needs, and where
     "fingerd_sd.sources.web_client": {"aiohttp", "multidict", "yarl"},

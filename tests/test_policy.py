@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import tracemalloc
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,15 @@ from hypothesis import strategies as st
 from fingerd_sd import policy as policy_module
 from fingerd_sd.config import Layer, Mistake, Table
 from fingerd_sd.entry import ATOMS
-from fingerd_sd.policy import DEFAULT_SHOW, Audience, Policy, read_audience
+from fingerd_sd.policy import (
+    DEFAULT_SHOW,
+    MAX_BUCKETS,
+    MAX_CLIENTS,
+    Audience,
+    Client,
+    Policy,
+    read_audience,
+)
 from fingerd_sd.query import Query
 from fingerd_sd.reply import FORWARDING_DENIED, LIST_DENIED
 
@@ -209,6 +218,65 @@ def test_rates_are_remembered_within_a_bound(monkeypatch: pytest.MonkeyPatch) ->
     assert policy.admit(three, 0.0)
     assert not policy.admit(one, 0.0)
     assert policy.admit(two, 0.0)
+
+
+def test_a_miss_counts_more_and_who_gets_one_may_have_to_wait_for_it() -> None:
+    policy = Policy([Audience(rate=6)])
+    client = policy.client("192.0.2.1")
+    assert policy.admit(client, 0.0)
+    policy.missed(client)  # 2 of 6 are left
+    assert policy.admit(client, 0.0)
+    policy.missed(client)  # 2 are owed
+    assert not policy.admit(client, 29.0)  # the bucket fills by one in 10 s
+    assert policy.admit(client, 30.5)
+    assert not policy.admit(client, 30.5)
+
+
+def test_who_misses_many_times_at_once_owes_no_more_than_a_full_bucket_of_misses() -> None:
+    policy = Policy([Audience(rate=2)])
+    client = policy.client("192.0.2.1")
+    assert [policy.admit(client, 0.0) for _ in range(3)] == [True, True, False]
+    for _ in range(100):
+        policy.missed(client)
+    assert not policy.admit(client, 209.0)  # 6 are owed and one is needed, at one in 30 s
+    assert policy.admit(client, 210.5)
+
+
+def test_a_miss_without_a_rate_or_of_a_client_that_was_forgotten_is_nothing() -> None:
+    free, limited = Policy([]), Policy([Audience(rate=1)])
+    free.missed(free.client("192.0.2.1"))
+    assert free.admit(free.client("192.0.2.1"), 0.0)
+    limited.missed(limited.client("192.0.2.1"))
+    assert limited.admit(limited.client("192.0.2.1"), 0.0)
+
+
+def many(count: int) -> Iterator[Client]:
+    """Yield as many clients, half of them an IPv4 address, half an IPv6 /64."""
+    audience = Audience(rate=2)
+    for number in range(count // 2):
+        high, low = divmod(number, 65536)
+        four = f"10.{high}.{low >> 8}.{low & 255}"
+        six = f"2001:db8:{high:x}:{low:x}::"
+        yield Client(four, four, four, audience)
+        yield Client(f"{six}1", f"{six}1", f"{six}/64", audience)
+
+
+def test_what_is_remembered_of_very_many_clients_is_bounded() -> None:
+    """tests/system/torture/test_rates.py does the same with 10 million."""
+    policy = Policy([Audience(rate=2)])
+    tracemalloc.start()
+    try:
+        for client in many(200_000):
+            assert policy.admit(client, 0.0)
+            policy.missed(client)
+        for client in many(4 * MAX_CLIENTS):
+            assert policy.client(client.address).audience.rate
+        octets, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(policy._buckets) == MAX_BUCKETS
+    assert len(policy._clients) == MAX_CLIENTS
+    assert octets < MAX_BUCKETS * 350 + MAX_CLIENTS * 1000
 
 
 # --- reading ---

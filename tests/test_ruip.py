@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from fingerd_sd.directory import Directory, Mounted
 from fingerd_sd.entry import ATOMS, Absent, Entry, Person, Text
 from fingerd_sd.journal import MAX_FIELD
-from fingerd_sd.policy import Audience, Policy
+from fingerd_sd.policy import MISS_COST, Audience, Policy
 from fingerd_sd.ruip import RESULTS, Answer, Ruip
 from fingerd_sd.text import is_printable
 
@@ -25,10 +25,11 @@ from .houses import ALICE, Told, everyone, networks, ruip, static
 from .test_query import OCTETS
 from .test_reply import ENTRIES
 from .wire import run, until
-from .wire_cases import BROKEN, NOBODY
+from .wire_cases import BROKEN, LIMITED, NOBODY
 
-LIMITED = b"Too many queries, try again later\r\n"
 HELLO = Text("hello")
+RATE = 12
+CLIENT = Policy([everyone(rate=RATE)]).client("192.0.2.1")
 
 
 class Clock:
@@ -285,6 +286,96 @@ def test_what_is_not_ready_is_not_counted_twice() -> None:
     assert ask(house, b"alice\r\n").result == "limited"
 
 
+ASKED_AT_ONCE = {  # how many of each a client with RATE may ask: a miss counts MISS_COST times
+    "found": (b"alice\r\n", RATE),
+    "absent": (b"nobody\r\n", RATE // MISS_COST),
+    "hidden": (b"hidden\r\n", RATE // MISS_COST),
+    "denied to this audience": (b"staff\r\n", RATE // MISS_COST),
+    "a list": (b"\r\n", RATE // MISS_COST),
+    "another host": (b"alice@example.org\r\n", RATE // MISS_COST),
+    "malformed": (b"a\x00b\r\n", RATE // MISS_COST),
+    "failed": (b"broken\r\n", RATE),
+}
+
+
+class Shy:
+    """A source that hides one user, as accounts hide who has not opted in, and fails for another.
+
+    `lifetime`: seconds that it lets an answer be reused.
+    """
+
+    name = "shy"
+    timeout = 30.0
+
+    def __init__(self, lifetime: float) -> None:
+        self.lifetime = lifetime
+
+    async def find(self, user: str) -> Absent | None:
+        if user == "broken":
+            raise ValueError("the disk is on fire")
+        return Absent("has no plan") if user == "hidden" else None
+
+
+def _a_house_with_a_rate(lifetime: float) -> Ruip:
+    staff = static({"staff": Text("staff only")})
+    sources = [
+        Mounted(static({"alice": ALICE})),
+        Mounted(staff, frozenset({"inside"})),
+        Mounted(Shy(lifetime)),
+    ]
+    return Ruip(Policy([everyone(rate=RATE)]), Directory(sources), Clock())
+
+
+@pytest.mark.parametrize("lifetime", [0.0, 60.0], ids=["looked up", "remembered"])
+@pytest.mark.parametrize("what", ASKED_AT_ONCE)
+def test_a_miss_of_any_kind_counts_the_same_on_both_paths(what: str, lifetime: float) -> None:
+    """Else who asks could tell one from the other by when they are limited."""
+    house = _a_house_with_a_rate(lifetime)
+    line, admitted = ASKED_AT_ONCE[what]
+    results = []
+    for _ in range(RATE + 1):
+        answer = ready(house, line) or ask(house, line)
+        results.append(answer.result)
+    assert results.index("limited") == admitted
+    assert set(results[admitted:]) == {"limited"}
+    assert (ready(house, line, "192.0.2.2") is None) is (
+        what in ("malformed", "failed") or (lifetime == 0 and results[0] == "absent")
+    )
+
+
+def test_a_line_that_is_too_long_counts_as_any_that_is_malformed() -> None:
+    house = _a_house_with_a_rate(0)
+    results = [house.malformed(b"a" * 1024, CLIENT).result for _ in range(5)]
+    assert results == ["malformed"] * (RATE // MISS_COST) + ["limited"] * 2
+    assert ask(house, b"alice\r\n").result == "limited"
+
+
+def test_a_miss_that_took_long_costs_what_a_quick_one_does() -> None:
+    """Else a client could tell a home that was looked into from none."""
+
+    class Slow(Shy):
+        async def find(self, user: str) -> Absent | None:
+            clock.now += 10  # two tokens come, of which a bucket less one takes one
+            return None
+
+    left = []
+    for source in (Shy(60), Slow(60)):
+        clock = Clock()
+        house = ruip(source, audiences=[everyone(rate=RATE)], clock=clock)
+        ask(house, b"nobody\r\n")
+        client = house.policy.client("192.0.2.1")
+        left.append([house.policy.admit(client, 110.0) for _ in range(RATE + 1)].count(True))
+    assert left == [RATE - MISS_COST + 2] * 2
+
+
+def test_a_miss_that_is_ready_costs_what_it_did_when_it_was_looked_up() -> None:
+    house = _a_house_with_a_rate(60)
+    assert ready(house, b"nobody\r\n") is None
+    assert ask(house, b"nobody\r\n").result == "absent"
+    answers = [ready(house, b"nobody\r\n") for _ in range(3)]
+    assert [answer.result for answer in answers if answer] == ["absent", "absent", "limited"]
+
+
 # --- fixed lines ---
 
 
@@ -292,7 +383,7 @@ def test_fixed_answers_tell_the_line_to_the_journal() -> None:
     house = ruip()
     line = b"a\x1b\\\xff\r\n"
     for answer, octets, result in (
-        (house.malformed(line), b"Malformed query\r\n", "malformed"),
+        (house.malformed(line, CLIENT), b"Malformed query\r\n", "malformed"),
         (house.limited(line), LIMITED, "limited"),
         (house.failed(line), BROKEN, "failed"),
     ):
@@ -303,7 +394,7 @@ def test_fixed_answers_tell_the_line_to_the_journal() -> None:
 def test_a_long_line_is_told_in_part_so_that_its_entry_fits() -> None:
     """max_query may be up to 1 MiB, and an escaped octet takes four."""
     house = ruip()
-    for answer in (house.malformed(b"\xff" * (1 << 20)), ask(house, b"a" * (1 << 20))):
+    for answer in (house.malformed(b"\xff" * (1 << 20), CLIENT), ask(house, b"a" * (1 << 20))):
         assert 100 < len(answer.query.encode()) <= MAX_FIELD
 
 

@@ -18,11 +18,10 @@ from fingerd_sd.entry import Entry, Text
 from fingerd_sd.ruip import RESULTS
 from fingerd_sd.server import Limits, Server
 
-from .houses import Told, ruip, static, village
+from .houses import VILLAGE, Told, everyone, ruip, static, village
 from .wire import Peer, Serving, run, serving, turns, until
-from .wire_cases import ALICE, BROKEN, HAPPY, MALFORMED, NO_LIST, NOBODY
+from .wire_cases import ALICE, BROKEN, HAPPY, LIMITED, MALFORMED, NO_LIST, NOBODY
 
-LIMITED = b"Too many queries, try again later\r\n"
 LARGE = Text("0123456789abcdef" * (1 << 15))  # 512 KiB: more than the buffers of these sockets
 
 
@@ -276,6 +275,29 @@ def test_a_client_with_too_many_connections_is_told_so() -> None:
             assert await house.ask(b"alice\r\n") == ALICE
             for peer in held:
                 peer.sock.close()
+
+    run(scenario())
+
+
+def test_what_is_limited_is_counted_and_told_of_apart_from_queries() -> None:
+    async def scenario() -> None:
+        limited: list[str] = []
+        rules = ruip(static(VILLAGE), audiences=[everyone(rate=8)])
+        async with serving(rules, Limits(max_per_client=1)) as house:
+            house.server.on_limited = lambda client: limited.append(client.key)
+            with house.connect():
+                await until(lambda: house.server.open == 1)
+                assert await house.ask(b"moshez\r\n") == LIMITED
+            await house.settled()
+            assert await house.ask(b"nobody\r\n") == NOBODY
+            assert await house.ask(b"n" * 5000) == MALFORMED  # none is left now
+            assert await house.ask(b"moshez\r\n") == LIMITED
+            assert await house.ask(b"m" * 5000) == LIMITED
+            assert await house.ask(b"nobody\r\n") == LIMITED  # on the fast path
+            assert await house.ask(b"moshez\r\n", source="127.0.0.2") == HAPPY
+        assert limited == ["127.0.0.1"] * 4
+        assert house.server.counts["limited"] == 4
+        assert [told.answer.result for told in house.log] == ["absent", "malformed", "found"]
 
     run(scenario())
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from fingerd_sd import server, service
+from fingerd_sd import limited, server, service
 from fingerd_sd.config import ConfigError, Mistake
 from fingerd_sd.entry import Text
 from fingerd_sd.journal import NativeJournal
@@ -26,10 +26,10 @@ from fingerd_sd.server import Limits
 from fingerd_sd.service import Service, Setup
 from fingerd_sd.systemd import Notifier
 
-from .houses import Told, ruip, static, village
+from .houses import Told, everyone, ruip, static, village
 from .journald import Journald
 from .wire import PATIENCE, Peer, run, turns, until
-from .wire_cases import ALICE, HAPPY
+from .wire_cases import ALICE, HAPPY, LIMITED, NOBODY
 
 
 class Systemd(Notifier):
@@ -104,6 +104,7 @@ class Running:
     listener: socket.socket
     systemd: Systemd
     task: asyncio.Task[None]
+    service: Service
     peers: list[Peer] = field(default_factory=list)
 
     def connect(self) -> Peer:
@@ -161,7 +162,7 @@ async def running(
     systemd = systemd or Systemd()
     own = listener or socket.create_server(("127.0.0.1", 0))
     it = Service([own], setup, load, systemd, journal or QuietJournal(), may_idle_out, watchdog)
-    live = Running(own, systemd, asyncio.create_task(it.run()))
+    live = Running(own, systemd, asyncio.create_task(it.run()), it)
     try:
         await live.told("READY=1")
         yield live
@@ -570,6 +571,83 @@ def test_it_stops_during_a_reload_and_is_not_ready_after_that() -> None:
             await live.ended()
             kinds = [kind for kind in live.systemd.kinds() if kind != "EXTEND_TIMEOUT_USEC"]
             assert kinds == ["READY", "RELOADING", "STOPPING"]
+
+    run(scenario())
+
+
+# --- clients that are limited ---
+
+
+def notices(caplog: pytest.LogCaptureFixture) -> list[tuple[str, int]]:
+    """Return client and count of each entry about limited queries."""
+    fields = [r.__dict__["fields"] for r in caplog.records if r.__dict__.get("event") == "LIMITED"]
+    return [(entry["FINGER_CLIENT"], int(entry["FINGER_COUNT"])) for entry in fields]
+
+
+def limited_house(log_client: str = "full") -> Setup:
+    """Return a house that answers nobody, since what nobody has spends four at once."""
+    return setup_of(ruip(audiences=[everyone(rate=1)], log_client=log_client))
+
+
+def test_what_is_limited_is_told_at_once_and_the_rest_when_it_stops(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def scenario() -> None:
+        async with running(limited_house()) as live:
+            assert await live.ask(b"nobody\r\n") == NOBODY
+            for _ in range(6):
+                assert await live.ask(b"nobody\r\n") == LIMITED
+                assert notices(caplog) == [("127.0.0.1", 1)]
+        assert notices(caplog) == [("127.0.0.1", 1), ("127.0.0.1", 5)]
+        assert events(caplog) == ["STARTED", "LIMITED", "LIMITED", "STOPPED"]
+        record = caplog.records[1]
+        assert record.levelno == logging.WARNING
+        assert record.getMessage() == "Too many queries from 127.0.0.1: 1 refused"
+        assert record.__dict__["fields"] == {
+            "FINGER_CLIENT": "127.0.0.1",
+            "FINGER_AUDIENCE": "everyone",
+            "FINGER_RESULT": "limited",
+            "FINGER_COUNT": "1",
+        }
+
+    run(scenario())
+
+
+def test_while_it_goes_on_it_is_told_again_and_again(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limited, "EVERY", 0.01)
+
+    async def scenario() -> None:
+        answers: list[bytes] = []
+        async with running(limited_house()) as live:
+            while len([count for _, count in notices(caplog) if count > 1]) < 3:
+                answers += [await live.ask(b"nobody\r\n") for _ in range(10)]
+            await until(lambda: live.service._notices_timer is None)  # all is told and forgotten
+            assert sum(count for _, count in notices(caplog)) == answers.count(LIMITED)
+            await live.ask(b"nobody\r\n")  # and counting begins anew
+        assert sum(count for _, count in notices(caplog)) == answers.count(LIMITED) + 1
+
+    run(scenario())
+
+
+def test_a_reload_takes_no_address_with_it_that_it_forbids(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def scenario() -> None:
+        load = Load(limited_house("none"))
+        load.may_go_on.set()
+        async with running(limited_house(), load) as live:
+            for _ in range(4):
+                await live.ask(b"nobody\r\n")
+            os.kill(os.getpid(), signal.SIGHUP)
+            await live.told("READY=1", 2)
+            before = len(caplog.records)
+            assert notices(caplog) == [("127.0.0.1", 1), ("127.0.0.1", 2)]
+            for _ in range(4):
+                await live.ask(b"nobody\r\n")
+        assert notices(caplog)[2:] == [("-", 1), ("-", 2)]
+        assert all("127.0.0.1" not in r.getMessage() for r in caplog.records[before:])
 
     run(scenario())
 

@@ -19,6 +19,7 @@ NOBODY = b"No such user\r\n"
 NO_LIST = b"Finger online user list denied\r\n"
 NO_FORWARDING = b"Finger forwarding service denied\r\n"
 MALFORMED = b"Malformed query\r\n"
+LIMITED = b"Too many queries, try again later\r\n"
 BROKEN = b"Internal error in server\r\n"
 HAPPY = b"Happy and well\r\n"
 ALICE = (
