@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: MIT
 """One connection that could not be served on the spot: its line, its answer, its end.
 
-A connection costs little while its client is silent: an object with slots and an entry in the event
-loop, no transport, no task, no timer. Only an answer that must be waited for, or that does not fit
-the socket's buffer, gets a task. It knows its keeper's rules, but not how connections are accepted.
+A connection costs little while its client is silent: an object with slots and an entry in an epoll,
+no transport, no task, no timer, no callback. Only an answer that must be waited for, or that does
+not fit the socket's buffer, gets a task. It knows its keeper's rules, but not how connections are
+accepted.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import select
 import socket
 import time
 from collections.abc import Coroutine
@@ -30,6 +32,8 @@ LINGER = 2.0  # seconds to go on reading what a client still sends after its ans
 LINGER_OCTETS = 1 << 22  # octets of the same: a client that is still talking then loses its answer
 
 # As plain numbers: joining the socket module's flags costs as much as looking an answer up.
+_BATCH = 64  # connections to read from for one wake-up of the loop, as many as it accepts
+
 AT_ONCE = int(socket.MSG_DONTWAIT)
 _SEND = int(socket.MSG_DONTWAIT | socket.MSG_MORE)
 _OUTPUT = int(socket.SHUT_WR)
@@ -41,6 +45,7 @@ class Keeper(Protocol):
     loop: asyncio.AbstractEventLoop
     ruip: Ruip
     limits: Limits
+    readers: Readers
 
     def line_is_there(self, connection: Connection) -> None:
         """The query deadline no longer applies."""
@@ -69,6 +74,37 @@ def end_output(sock: socket.socket) -> None:
         sock.shutdown(_OUTPUT)
     except OSError:  # the peer is gone already
         pass
+
+
+class Readers:
+    """The connections that wait for octets, in an epoll of their own that the loop watches: to add
+    a reader to the loop itself takes more time than to answer, and more memory than the connection.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._epoll = select.epoll()
+        self._waiting: dict[int, Connection] = {}  # by descriptor
+        loop.add_reader(self._epoll.fileno(), self._wake)
+
+    def add(self, fd: int, connection: Connection) -> None:
+        """Have `connection.readable` called while there is something to read."""
+        self._waiting[fd] = connection
+        self._epoll.register(fd, select.EPOLLIN)
+
+    def remove(self, fd: int) -> None:
+        """Leave the connection alone."""
+        del self._waiting[fd]
+        self._epoll.unregister(fd)
+
+    def forget(self, fd: int) -> None:
+        """The same where the socket is about to be closed, which takes it out: epoll(7)."""
+        del self._waiting[fd]
+
+    def _wake(self) -> None:
+        for fd, _ in self._epoll.poll(0, _BATCH):
+            connection = self._waiting.get(fd)
+            if connection is not None:
+                connection.readable()
 
 
 class Connection:
@@ -113,21 +149,24 @@ class Connection:
         """Close at once. A second call does nothing."""
         if self.sock.fileno() < 0:
             return
-        self._stop_reading()
+        if self._reading:
+            self._reading = False
+            self._keeper.readers.forget(self.sock.fileno())
         self.sock.close()
         self._keeper.closed(self)
 
     def _read_on(self) -> None:
         if not self._reading:
             self._reading = True
-            self._keeper.loop.add_reader(self.sock.fileno(), self._readable)
+            self._keeper.readers.add(self.sock.fileno(), self)
 
     def _stop_reading(self) -> None:
         if self._reading:
             self._reading = False
-            self._keeper.loop.remove_reader(self.sock.fileno())
+            self._keeper.readers.remove(self.sock.fileno())
 
-    def _readable(self) -> None:
+    def readable(self) -> None:
+        """Take what has come."""
         try:
             octets = self.sock.recv(RECEIVE, AT_ONCE)
         except (BlockingIOError, InterruptedError):
@@ -147,7 +186,6 @@ class Connection:
         elif not length and len(buffer) <= limit:
             self._read_on()
         else:
-            self._stop_reading()
             self._keeper.line_is_there(self)
             self._answer(buffer[:length], len(buffer) > length, not 0 < length <= limit)
 
@@ -176,6 +214,7 @@ class Connection:
         self.close()
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        self._stop_reading()
         self._task = self._keeper.loop.create_task(work)
         self._task.add_done_callback(self._ended)
 

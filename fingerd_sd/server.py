@@ -16,9 +16,9 @@ import logging
 import socket
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
-from fingerd_sd.connection import AT_ONCE, RECEIVE, Connection, end_output, send_now
+from fingerd_sd.connection import AT_ONCE, RECEIVE, Connection, Readers, end_output, send_now
 from fingerd_sd.policy import Client
 from fingerd_sd.ruip import LIMIT, RESULTS, Answer, Ruip
 
@@ -60,11 +60,12 @@ def taker(listener: socket.socket) -> Taker:
     family, kind, proto = int(listener.family), int(listener.type), listener.proto
 
     def take() -> tuple[socket.socket, str]:
+        sock: Any  # a socket.socket, or the type below it
         if accept is None:
             sock, address = listener.accept()
         else:
             fd, address = accept()
-            sock = cast(socket.socket, socket.SocketType(family, kind, proto, fd))
+            sock = socket.SocketType(family, kind, proto, fd)
         return sock, "" if is_unix else address[0]
 
     return take
@@ -94,6 +95,7 @@ class Server:
         self.counts = dict.fromkeys(RESULTS, 0)
         self.taken = 0
         self.active_at = loop.time()
+        self.readers = Readers(loop)
         self.on_change: Callable[[], None] | None = None
         self.on_limited: Callable[[Client], None] | None = None
         self._listeners: list[socket.socket] = []

@@ -202,11 +202,12 @@ def test_it_says_ready_when_it_accepts_and_stopping_when_it_does_not(
         loop = asyncio.get_running_loop()
         add, remove = loop.add_reader, loop.remove_reader
 
-        def add_reader(fd: socket.socket, call: Callable[..., object], *args: object) -> None:
-            accepting.add(fd)
+        def add_reader(fd: socket.socket | int, call: Callable[..., object], *args: object) -> None:
+            if isinstance(fd, socket.socket):  # a listener: the others are watched by number
+                accepting.add(fd)
             add(fd, call, *args)
 
-        def remove_reader(fd: socket.socket) -> bool:
+        def remove_reader(fd: socket.socket | int) -> bool:
             accepting.discard(fd)
             return remove(fd)
 
