@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
-import json
 import socket
 import struct
 from collections.abc import Callable, Iterator
@@ -22,6 +21,7 @@ from .. import project
 from ..finger import ABSENT, CONFIGURATION, HAPPY, MALFORMED, PROMPT, SERVICE, Finger
 from ..machine import Machine, read_all
 from ..waiting import wait_for
+from .traces import exported, files_with, holding, told
 
 LIMITED = b"Too many queries, try again later\r\n"
 FAILED = b"Internal error in server\r\n"
@@ -62,26 +62,6 @@ type = "probe"
 type = "web"
 url = "http://127.0.0.1:9/{{user}}"
 audiences = ["asks the web"]
-"""
-
-# Goes through files, not pipes and sockets; the needles come in hexadecimal, so that this process
-# does not find itself.
-SEARCH = """
-import json, os, stat, sys
-needles = [bytes.fromhex(needle) for needle in json.load(sys.stdin)]
-for top in ("/run", "/var", "/tmp", "/etc", "/root"):
-    for folder, _, names in os.walk(top):
-        for name in names:
-            path = os.path.join(folder, name)
-            try:
-                if not stat.S_ISREG(os.lstat(path).st_mode):
-                    continue
-                with open(path, "rb") as file:
-                    octets = file.read().lower()
-            except OSError:
-                continue
-            if any(needle in octets for needle in needles):
-                print(path)
 """
 
 
@@ -217,10 +197,9 @@ def test_no_address_is_left_anywhere(
     finger.machine.run("kill", "-ABRT", str(finger.pid()))  # faulthandler tells where it was
     wait_for(lambda: machine.show(SERVICE, "NRestarts") != "0", "the restart")
     provoke(finger, four)
-    status = machine.systemctl("status", "--lines=1000", "finger.socket", "finger.service")
+    status = told(finger)
     live(finger, text)
-    status += machine.systemctl("status", "--lines=1000", "finger.socket", "finger.service")
-    status += machine.systemctl("show", "finger.socket", "finger.service")
+    status += told(finger)
     machine.systemctl("stop", "finger.socket", SERVICE)
     machine.run("rm", CONFIGURATION)  # it names the client's network, as the administrator may
 
@@ -233,14 +212,8 @@ def test_no_address_is_left_anywhere(
     )
     assert any("Traceback" in str(entry["MESSAGE"]) for entry in entries)
 
-    machine.run("journalctl", "--sync")
-    export = ["journalctl", "--quiet", "--all", "-o", "export", f"--after-cursor={finger.since}"]
-    exported = machine.run(*export, timeout=120).stdout
-    everything = f"{exported}{status}".encode("utf-8", "surrogateescape").lower()
     needles = clients.needles(whole=mode == "prefix")
-    found = [needle.decode("latin-1") for needle in needles if needle in everything]
-    search = json.dumps([needle.hex() for needle in needles])
-    files = machine.run("python3", "-c", SEARCH, stdin=search).stdout.splitlines()
+    found, files = holding(exported(finger) + status, needles), files_with(machine, needles)
     if mode == "full":
         assert set(clients.addresses) <= set(found)
         assert any(file.endswith(".journal") for file in files)
