@@ -153,8 +153,10 @@ def provoke(finger: Finger, address: str) -> None:
         assert asked(machine, address, b"moshez") == LIMITED
         assert [read_all(client) for client in clients] == [b""] * PER_CLIENT  # timeout
     with connected(machine, address) as reader:  # stalls, so that its answer comes too late
+        late = {"FINGER_QUERY": "big", "FINGER_RESULT": "timeout"}
+        before = len(finger.log(**late))
         reader.sendall(b"big\r\n")
-        finger.wait_for_log(FINGER_QUERY="big", FINGER_RESULT="timeout")
+        finger.wait_for_log(before + 1, **late)
     with connected(machine, address) as client:  # leaves with a reset, in the middle of its answer
         client.sendall(b"big\r\n")
         client.recv(1)
@@ -167,19 +169,21 @@ def provoke(finger: Finger, address: str) -> None:
 
 
 def live(finger: Finger, text: str) -> None:
-    """Let the service go through its life: reloads, an abort, stops, a start that fails."""
+    """Let the service go through its life: reloads, stops, a start that fails, an idle exit."""
     systemctl = finger.machine.systemctl
     finger.configure("[server]\nlog_clients = 3\n" + text.partition("[server]")[2])
     systemctl("reload", SERVICE, check=False)
     finger.wait_for_log(MESSAGE_ID=MESSAGE_IDS["RELOAD_FAILED"])
     systemctl("restart", SERVICE, check=False)
     finger.wait_for_log(MESSAGE_ID=MESSAGE_IDS["CONFIG_ERROR"])
-    finger.configure("[server]\nidle_exit = 1\n" + text.partition("[server]")[2])
     systemctl("reset-failed", check=False)
-    systemctl("start", SERVICE)
     finger.configure(text)
+    systemctl("start", SERVICE)
     systemctl("reload", SERVICE)
     finger.wait_for_log(MESSAGE_ID=MESSAGE_IDS["RELOADED"])
+    finger.configure("[server]\nidle_exit = 1\n" + text.partition("[server]")[2])
+    systemctl("restart", SERVICE)
+    finger.wait_for_state("inactive")
 
 
 def test_no_address_is_left_anywhere(
