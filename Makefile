@@ -25,7 +25,13 @@ DEB_TOOLS = git build-essential debhelper dh-python pybuild-plugin-pyproject pyt
 # Where the runs of `make torture` leave what they saw.
 TORTURE = build/torture
 
-.PHONY: run test torture bench style types format deb dist install install-data uninstall clean
+# Where `make sbom` puts the bills of materials, and what locks, audits and makes them.
+SBOM = build/sbom
+SUPPLY = build/supply
+LOCKS = requirements-dev.txt requirements-supply.txt
+
+.PHONY: run test torture bench style types format lock audit sbom deb dist
+.PHONY: install install-data uninstall clean
 
 run:
 	packaging/need.sh python3 python3-systemd systemd netcat-openbsd
@@ -39,7 +45,13 @@ run:
 	packaging/need.sh python3 python3-venv python3-systemd python3-aiohttp python3-lxml \
 	    python3-dbus-fast
 	$(PYTHON) -m venv --clear --system-site-packages .venv
-	.venv/bin/pip install --quiet -r requirements-dev.txt
+	.venv/bin/pip install --quiet --require-hashes -r requirements-dev.txt
+	touch $@
+
+$(SUPPLY)/ready: requirements-supply.txt
+	packaging/need.sh python3 python3-venv
+	$(PYTHON) -m venv --clear $(SUPPLY)
+	$(SUPPLY)/bin/pip install --quiet --require-hashes -r requirements-supply.txt
 	touch $@
 
 style: .venv/ready
@@ -53,7 +65,7 @@ format: .venv/ready
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
 
-test: .venv/ready
+test: .venv/ready $(SUPPLY)/ready
 	packaging/need.sh systemd finger netcat-openbsd openssl dbus-daemon groff-base gcc libc6-dev \
 	    strace util-linux
 	if [ "$$(id -u)" -eq 0 ]; then packaging/need.sh systemd-container mmdebstrap iproute2; fi
@@ -73,6 +85,33 @@ torture: .venv/ready
 bench: .venv/ready
 	packaging/need.sh gcc libc6-dev util-linux
 	.venv/bin/python -m tests.bench $(BENCH)
+
+# After a change of a .in file; LOCK=--upgrade takes the newest of what the pinned ones need.
+lock: $(SUPPLY)/ready
+	for lock in $(LOCKS); do $(SUPPLY)/bin/uv pip compile --quiet --universal \
+	    --python-version 3.11 --generate-hashes --custom-compile-command "make lock" $(LOCK) \
+	    --output-file $$lock $${lock%.txt}.in || exit 1; done
+
+# Known holes in the development tools, by PyPI's advisories (AUDIT="-s osv": by osv.dev's). What is
+# not looked up is a failure too.
+audit: $(SUPPLY)/ready
+	@$(SUPPLY)/bin/pip-audit --strict --require-hashes --disable-pip --progress-spinner off $(AUDIT) \
+	    $(LOCKS:%=-r %) || { printf '%s\n' 'Not in order: a hole is named above, or the' \
+	    'advisories of something could not be had, and then nothing is known of it.' >&2; exit 1; }
+
+# CycloneDX bills of materials: what the wheel may use, by its extras, and the development tools.
+sbom: $(SUPPLY)/ready
+	mkdir -p $(SBOM)
+	sed "s/^dynamic = .*/version = \"$$($(PYTHON) -c 'import fingerd_sd as f; print(f.__version__)')\"/" \
+	    pyproject.toml > $(SBOM)/pyproject.toml
+	$(PYTHON) -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+	    print(*sum(p["optional-dependencies"].values(), p["dependencies"]), sep="\n")' \
+	    > $(SBOM)/fingerd-sd.txt
+	cat $(LOCKS) > $(SBOM)/development.txt
+	for bill in fingerd-sd development; do $(SUPPLY)/bin/python -W ignore -m cyclonedx_py \
+	    requirements --output-reproducible --pyproject $(SBOM)/pyproject.toml \
+	    --output-file $(SBOM)/$$bill.cdx.json $(SBOM)/$$bill.txt || exit 1; done
+	rm $(SBOM)/*.txt $(SBOM)/pyproject.toml
 
 # DEB_BUILD_OPTIONS=nocheck DEB_BUILD_PROFILES=nocheck leave the tests out.
 deb:
