@@ -238,9 +238,9 @@ class Service:
 
     def _status(self) -> str:
         trouble = f"; old configuration in use: {self._trouble}" if self._trouble else ""
-        unwell = self._setup.ruip.trouble
-        sources = f"; {unwell}" if unwell else ""
-        return f"STATUS={self._counts()}{trouble}{sources}".replace("\n", " ")
+        told = filter(None, (self._server.paused, self._setup.ruip.trouble))
+        unwell = "".join(f"; {what}" for what in told)
+        return f"STATUS={self._counts()}{trouble}{unwell}".replace("\n", " ")
 
     def _counts(self) -> str:
         counts = self._server.counts
