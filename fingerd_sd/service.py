@@ -232,7 +232,8 @@ class Service:
                 dropped - self._dropped_told,
                 extra={"event": "LOG_DROPPED"},
             )
-            self._dropped_told = dropped
+            if self._journal.dropped == dropped:  # else this entry was dropped too
+                self._dropped_told = dropped
         self._notifier.tell(self._status())
         self._await_change()
 
