@@ -74,31 +74,36 @@ class Notifier:
         path = environment.get("NOTIFY_SOCKET", "")
         self._address = "\0" + path[1:] if path.startswith("@") else path  # abstract: unix(7)
         self._unsent: list[str] = []
+        # Kept, since one who is out of descriptors has a watchdog to feed all the same.
+        kind = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK
+        self._socket = socket.socket(socket.AF_UNIX, kind) if path else None
 
     @property
     def heard(self) -> bool:
         """Whether anybody is told: messages cost 0.2 ms each, so what leads to one may be saved."""
-        return bool(self._address)
+        return self._socket is not None
+
+    def close(self) -> None:
+        """Tell nothing any more."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
 
     def tell(self, *assignments: str) -> None:
         """Send `assignments`, such as "READY=1", in one message. It never waits: where systemd does
         not read now, a change of state goes before the next message, and all else is dropped.
         """
-        if not self._address:
+        if self._socket is None:
             return
         self._unsent.append("\n".join(assignments))
         try:
             while self._unsent:
-                self._send(self._unsent[0])
+                message = self._unsent[0].encode("utf-8", "backslashreplace")
+                self._socket.sendto(message, self._address)
                 del self._unsent[0]
         except OSError:  # EAGAIN: its queue is full; ENOENT, ECONNREFUSED: it is gone
             if assignments[0] not in STATES:
                 self._unsent.pop()
-
-    def _send(self, message: str) -> None:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sock:
-            sock.connect(self._address)
-            sock.send(message.encode("utf-8", "backslashreplace"))
 
 
 def watchdog_interval(environment: Mapping[str, str]) -> float | None:

@@ -9,11 +9,14 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from fingerd_sd.systemd import Notifier, passed_sockets, watchdog_interval
+
+from .wire import descriptors_left
 
 ROOT = Path(__file__).parents[1]
 PATIENCE = 60  # seconds until a process that does not end fails a test
@@ -135,10 +138,10 @@ def test_what_is_told_goes_in_one_message(tmp_path: Path, monkeypatch: pytest.Mo
         systemd.bind(path)
         systemd.settimeout(20)
         monkeypatch.setenv("NOTIFY_SOCKET", path)
-        notifier = Notifier(os.environ)
-        assert notifier.heard
-        notifier.tell("RELOADING=1", "MONOTONIC_USEC=5")
-        notifier.tell("READY=1")
+        with closing(Notifier(os.environ)) as notifier:
+            assert notifier.heard
+            notifier.tell("RELOADING=1", "MONOTONIC_USEC=5")
+            notifier.tell("READY=1")
         assert systemd.recv(4096) == b"RELOADING=1\nMONOTONIC_USEC=5"
         assert systemd.recv(4096) == b"READY=1"
 
@@ -156,7 +159,8 @@ def test_an_abstract_address_is_known_by_its_sign() -> None:
         systemd.settimeout(20)
         name = systemd.getsockname()
         assert name.startswith(b"\0")
-        Notifier({"NOTIFY_SOCKET": f"@{name[1:].decode()}"}).tell("READY=1")
+        with closing(Notifier({"NOTIFY_SOCKET": f"@{name[1:].decode()}"})) as notifier:
+            notifier.tell("READY=1")
         assert systemd.recv(4096) == b"READY=1"
 
 
@@ -196,9 +200,11 @@ def test_a_systemd_that_does_not_read_is_not_waited_for_and_misses_no_change_of_
     tmp_path: Path,
 ) -> None:
     path = str(tmp_path / "notify")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd,
+        closing(Notifier({"NOTIFY_SOCKET": path})) as notifier,
+    ):
         systemd.bind(path)
-        notifier = Notifier({"NOTIFY_SOCKET": path})
         _fill(notifier)
         notifier.tell("RELOADING=1", "MONOTONIC_USEC=5")
         notifier.tell("STATUS=busy")
@@ -212,12 +218,27 @@ def test_a_systemd_that_does_not_read_is_not_waited_for_and_misses_no_change_of_
         ]
 
 
+def test_it_needs_no_descriptor_to_tell(tmp_path: Path) -> None:
+    """Else the watchdog would end who has too many clients."""
+    path = str(tmp_path / "notify")
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd,
+        closing(Notifier({"NOTIFY_SOCKET": path})) as notifier,
+    ):
+        systemd.bind(path)
+        with descriptors_left():
+            notifier.tell("WATCHDOG=1")
+        assert _all_told(systemd) == [b"WATCHDOG=1"]
+
+
 def test_a_systemd_that_is_gone_is_told_when_it_is_back(tmp_path: Path) -> None:
     path = str(tmp_path / "notify")
-    notifier = Notifier({"NOTIFY_SOCKET": path})
-    notifier.tell("READY=1")
-    notifier.tell("WATCHDOG=1")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd,
+        closing(Notifier({"NOTIFY_SOCKET": path})) as notifier,
+    ):
+        notifier.tell("READY=1")
+        notifier.tell("WATCHDOG=1")
         systemd.bind(path)
         notifier.tell("WATCHDOG=1")
         assert _all_told(systemd) == [b"READY=1", b"WATCHDOG=1"]
