@@ -67,13 +67,15 @@ while True:
 """
 
 
-# Has PID 1 more to read than its queue takes.
+# Gives PID 1 more to read than its queue takes: of one sender even less, socket(7), SO_SNDBUF.
 CROWD = r"""
 import socket
-crowd = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+crowd = []
 try:
     while True:
-        crowd.sendto(b"X_CROWD=1", "/run/systemd/notify")
+        crowd.append(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK))
+        for _ in range(50):
+            crowd[-1].sendto(b"X_CROWD=1", "/run/systemd/notify")
 except BlockingIOError:
     print("full")
 """
