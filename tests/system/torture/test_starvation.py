@@ -102,7 +102,7 @@ def test_out_of_memory_it_is_killed_and_the_next_process_answers(probe: Finger, 
     assert probe.state(SOCKET) == "active"
     assert int(probe.machine.show(SERVICE, "NRestarts")) > 0
     assert "status=9/KILL" in probe.diary()
-    tell("40 large answers nobody reads, MemoryMax=40M", f"killed; {lost} of 40 cut, port open")
+    tell("40 large answers nobody reads, 40 MiB of memory", f"killed; {lost} of 40 cut, port open")
 
 
 def test_a_source_that_gets_no_memory_fails_alone(probe: Finger, tell: Tell) -> None:
@@ -141,7 +141,7 @@ def test_without_tasks_what_needs_none_is_answered(finger: Finger, tell: Tell) -
         assert finger.ask("moshez") == b"Happier and well\r\n"
         wait_for(lambda: "can't start" not in finger.status(), "no trouble", note=finger.status)
     assert (finger.pid(), finger.state()) == (pid, "active")
-    tell("no thread and no program, TasksMax=1", "20 of 20 static users, 20 told so, reload told")
+    tell("no thread and no program: 1 task", "20 of 20 static users, 20 told so, reload told")
 
 
 @pytest.mark.parametrize("folder", ["/tmp", "/var/tmp", "/var/log", "/run/log", "/dev/shm"])
