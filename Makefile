@@ -74,7 +74,7 @@ test: .venv/ready $(SUPPLY)/ready
 
 # Load, faults and hostile clients on booted machines, twice; the table goes into SECURITY.md.
 torture: .venv/ready
-	packaging/need.sh systemd-container mmdebstrap iproute2 util-linux $(DEB_TOOLS)
+	packaging/need.sh systemd-container mmdebstrap iproute2 util-linux gcc libc6-dev $(DEB_TOOLS)
 	rm -rf $(TORTURE)
 	mkdir -p $(TORTURE)
 	for run in 1 2; do \

@@ -220,14 +220,11 @@ def serve(config: Path | None, listen: Sequence[tuple[str, int]]) -> int:
     except OSError as error:
         log.error("--listen: %s", error, extra={"event": "CONFIG_ERROR"})
         return EX_UNAVAILABLE
-    notifier = Notifier(os.environ)
-    if notifier.unable:
-        log.warning("%s", notifier.unable, extra={"event": "CONFIG_WARNING"})
     service = Service(
         listeners,
         setup,
         load_setup,
-        notifier,
+        Notifier(os.environ),
         journal,
         may_idle_out=bool(passed) and os.environ.get("SYSTEMD_EXIT_ON_IDLE") != "0",
         watchdog=watchdog_interval(os.environ),

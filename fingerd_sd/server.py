@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 BATCH = 64  # accepts for one wake-up: more would starve slow clients and the watchdog
 PAUSE = 0.25  # seconds without accepting where the machine is out of descriptors or memory
+PAUSE_TOLD = 60.0  # seconds between two entries about that at the least
 SWEEP = 0.25  # seconds that a deadline may be late: one timer serves all silent clients
 DRAIN_READING = 2.0  # seconds that a client may still take for its line once the service stops
 MAX_LIMITED = 256  # clients over max_per_client that are told so with care; more just briefly
@@ -76,9 +77,10 @@ class Server:
     time; what is under way is finished by the old ones.
 
     `counts`: queries by result since the start. `taken`: connections accepted since the start;
-    `active_at`: when the last one came or went, in monotonic seconds. `on_change` is called once
-    when any of these changes, and is then to be set again. `on_limited` is called for each query
-    that was limited, instead of the query log.
+    `active_at`: when the last one came or went, in monotonic seconds. `paused`: why nothing can be
+    accepted now, "" where it can. `on_change` is called once when any of these changes, and is then
+    to be set again. `on_limited` is called for each query that was limited, instead of the query
+    log.
     """
 
     def __init__(
@@ -95,6 +97,7 @@ class Server:
         self.counts = dict.fromkeys(RESULTS, 0)
         self.taken = 0
         self.active_at = loop.time()
+        self.paused = ""
         self.readers = Readers(loop)
         self.on_change: Callable[[], None] | None = None
         self.on_limited: Callable[[Client], None] | None = None
@@ -107,6 +110,7 @@ class Server:
         self._limited = 0
         self._sweeper: asyncio.TimerHandle | None = None
         self._resumer: asyncio.TimerHandle | None = None
+        self._pause_told = -PAUSE_TOLD  # monotonic seconds
         self._all_gone = asyncio.Event()
 
     @property
@@ -171,17 +175,25 @@ class Server:
                     self._out_of(error)
                     return
                 continue  # that connection failed before it was taken: accept(2)
+            if self.paused:
+                self.paused = ""
             self._serve(sock, peer)
 
     def _out_of(self, error: OSError) -> None:
         """Pause, since accepting at once again would spin; what comes waits in the backlog."""
-        log.warning(
-            "Accepting is paused for %s s: %s; %d connections are open",
-            PAUSE,
-            error.strerror,
-            len(self._held),
-            extra={"event": "ACCEPT_PAUSED"},
-        )
+        self.paused = f"accepting is paused: {error.strerror}"
+        now = self.loop.time()
+        if now >= self._pause_told + PAUSE_TOLD:
+            self._pause_told = now
+            log.warning(
+                "Accepting is paused until descriptors or memory are free: %s; %d connections are"
+                " open",
+                error.strerror,
+                len(self._held),
+                extra={"event": "ACCEPT_PAUSED"},
+            )
+        if self.on_change is not None:
+            self._changed()
         self._pause()
         self._resumer = self.loop.call_later(PAUSE, self._resume)
 

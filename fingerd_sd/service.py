@@ -263,15 +263,16 @@ class Service:
                 dropped - self._dropped_told,
                 extra={"event": "LOG_DROPPED"},
             )
-            self._dropped_told = dropped
+            if self._journal.dropped == dropped:  # else this entry was dropped too
+                self._dropped_told = dropped
         self._notifier.tell(self._status())
         self._await_change()
 
     def _status(self) -> str:
         trouble = f"; old configuration in use: {self._trouble}" if self._trouble else ""
-        unwell = self._setup.ruip.trouble
-        sources = f"; {unwell}" if unwell else ""
-        return f"STATUS={self._counts()}{trouble}{sources}".replace("\n", " ")
+        told = filter(None, (self._server.paused, self._setup.ruip.trouble))
+        unwell = "".join(f"; {what}" for what in told)
+        return f"STATUS={self._counts()}{trouble}{unwell}".replace("\n", " ")
 
     def _counts(self) -> str:
         counts = self._server.counts

@@ -3,6 +3,10 @@
 
 The only module that imports systemd-python, and only where the environment says that systemd is
 there: a process without it starts faster and without the package. It knows no finger.
+
+Notifications do without it: libsystemd's call blocks while PID 1 is busy and its queue full, and
+the binding holds the interpreter's lock meanwhile. The protocol is one datagram, of documented and
+stable form: sd_notify(3), NOTES.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ from typing import Any, NamedTuple
 
 UNNAMED = ("", "unknown")  # sd_listen_fds_with_names(3): what a socket without a name is called
 ACCEPTED = "connection"  # what a socket unit with Accept=yes passes
+STATES = ("READY=1", "RELOADING=1", "STOPPING=1")  # systemd waits for these: none may be lost
 MISSING = (
     "the Python module systemd is not installed: install python3-systemd (Debian, Fedora),"
     " python-systemd (Arch), systemd-python (PyPI)"
@@ -61,27 +66,42 @@ def passed_sockets(environment: Mapping[str, str]) -> list[Passed]:
 
 
 class Notifier:
-    """Tells systemd how the service is: sd_notify(3). Without systemd it does nothing.
-
-    `unable`: why systemd, which wants to be told, cannot be; empty where it can, or does not want.
-    """
+    """Tells systemd how the service is: sd_notify(3). Without systemd it does nothing."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        wanted = bool(environment.get("NOTIFY_SOCKET"))
-        self._daemon = _daemon() if wanted else None
-        self.unable = ""
-        if wanted and self._daemon is None:
-            self.unable = f"systemd cannot be told that this is ready and alive: {MISSING}"
+        path = environment.get("NOTIFY_SOCKET", "")
+        self._address = "\0" + path[1:] if path.startswith("@") else path  # abstract: unix(7)
+        self._unsent: list[str] = []
+        # Kept, since one who is out of descriptors has a watchdog to feed all the same.
+        kind = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK
+        self._socket = socket.socket(socket.AF_UNIX, kind) if path else None
 
     @property
     def heard(self) -> bool:
         """Whether anybody is told: messages cost 0.2 ms each, so what leads to one may be saved."""
-        return self._daemon is not None
+        return self._socket is not None
+
+    def close(self) -> None:
+        """Tell nothing any more."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
 
     def tell(self, *assignments: str) -> None:
-        """Send `assignments`, such as "READY=1", in one message."""
-        if self._daemon is not None:
-            self._daemon.notify("\n".join(assignments))
+        """Send `assignments`, such as "READY=1", in one message. It never waits: where systemd does
+        not read now, a change of state goes before the next message, and all else is dropped.
+        """
+        if self._socket is None:
+            return
+        self._unsent.append("\n".join(assignments))
+        try:
+            while self._unsent:
+                message = self._unsent[0].encode("utf-8", "backslashreplace")
+                self._socket.sendto(message, self._address)
+                del self._unsent[0]
+        except OSError:  # EAGAIN: its queue is full; ENOENT, ECONNREFUSED: it is gone
+            if assignments[0] not in STATES:
+                self._unsent.pop()
 
 
 def watchdog_interval(environment: Mapping[str, str]) -> float | None:

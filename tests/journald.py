@@ -8,6 +8,7 @@ https://systemd.io/JOURNAL_NATIVE_PROTOCOL/: `NAME=value LF`, or `NAME LF`, the 
 from __future__ import annotations
 
 import re
+import select
 import socket
 from pathlib import Path
 
@@ -52,6 +53,10 @@ class Journald:
     def entry(self) -> dict[str, str]:
         """Return the next entry; wait for it."""
         return read_entry(self._socket.recv(1 << 20))
+
+    def peek(self) -> bool:
+        """Whether an entry waits."""
+        return bool(select.select([self._socket], [], [], 0)[0])
 
     def waiting(self) -> int:
         """Return how many entries wait, and read them."""

@@ -24,7 +24,7 @@ from fingerd_sd.sources.userfile import MAX_USER_FILE
 
 from .houses import bare, ruip
 from .ordinary import as_ordinary_user, reachable_folder
-from .wire import run, until
+from .wire import descriptors_left, run, until
 from .wire_cases import BROKEN, NOBODY
 
 UID = max(os.geteuid(), 0)
@@ -78,6 +78,25 @@ def why_absent(user: str, options: Options = OURS) -> str:
     found = look_up(user, options)
     assert isinstance(found, Absent), found
     return found.why
+
+
+# --- out of descriptors ---
+
+
+@pytest.mark.parametrize("left", range(3))
+def test_out_of_descriptors_nobody_is_taken_for_hidden(nss: Accounts, left: int) -> None:
+    """It takes three: the home, the place of a file, the file."""
+    (nss.add("alice") / ".plan").touch()
+    with descriptors_left(left), pytest.raises(OSError, match="Too many open files"):
+        look_up("alice", ALL)
+    assert person("alice").plan == ""
+
+
+def test_out_of_descriptors_nobody_is_taken_for_absent() -> None:
+    """The pwd module says KeyError where NSS cannot open its files."""
+    with descriptors_left(), pytest.raises(OSError, match="Too many open files"):
+        look_up("root", ALL)
+    assert look_up("root", ALL) != Absent("no such account")
 
 
 # --- who is shown ---

@@ -5,11 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-import os
-import resource
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
@@ -19,7 +15,7 @@ from fingerd_sd.ruip import RESULTS
 from fingerd_sd.server import Limits, Server
 
 from .houses import VILLAGE, Told, everyone, ruip, static, village
-from .wire import Peer, Serving, run, serving, turns, until
+from .wire import Peer, Serving, descriptors_left, run, serving, turns, until
 from .wire_cases import ALICE, BROKEN, HAPPY, LIMITED, MALFORMED, NO_LIST, NOBODY
 
 LARGE = Text("0123456789abcdef" * (1 << 15))  # 512 KiB: more than the buffers of these sockets
@@ -350,19 +346,6 @@ def test_telling_with_care_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 # --- out of descriptors ---
 
 
-@contextmanager
-def _no_descriptor_left() -> Iterator[None]:
-    """Let this process open nothing more."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    spare = os.dup(0)
-    os.close(spare)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (spare, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-
-
 def _pauses(caplog: pytest.LogCaptureFixture) -> int:
     return sum(record.__dict__.get("event") == "ACCEPT_PAUSED" for record in caplog.records)
 
@@ -376,7 +359,7 @@ def test_without_descriptors_it_pauses_and_does_not_spin(
         async with serving(village()) as house:
             with house.connect() as peer:
                 await peer.send(b"moshez\r\n")
-                with _no_descriptor_left():
+                with descriptors_left():
                     await until(lambda: _pauses(caplog) > 0)
                     await turns(200)
                 assert (_pauses(caplog), house.server.taken) == (1, 0)
@@ -388,19 +371,48 @@ def test_it_goes_on_when_there_are_descriptors_again(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server, "PAUSE", 0.01)
+    monkeypatch.setattr(server, "PAUSE_TOLD", 0)
 
     async def scenario() -> None:
         async with serving(village()) as house:
             with house.connect() as early, house.connect() as peer:
                 await peer.send(b"moshez\r\n")
-                with _no_descriptor_left():
+                with descriptors_left():
                     await until(lambda: _pauses(caplog) > 1)
+                    assert house.server.paused == "accepting is paused: Too many open files"
                 assert await peer.receive() == HAPPY
+                assert house.server.paused == ""
                 await early.send(b"alice\r\n")
                 assert await early.receive() == ALICE
 
     run(scenario())
     assert {record.levelname for record in caplog.records} == {"WARNING"}
+
+
+def test_a_long_pause_is_told_to_the_log_once_and_to_the_status(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "PAUSE", 0.001)
+    changes: list[str] = []
+
+    async def scenario() -> None:
+        async with serving(village()) as house:
+
+            def change() -> None:
+                changes.append(house.server.paused)
+                house.server.on_change = change
+
+            house.server.on_change = change
+            with house.connect() as peer:
+                await peer.send(b"moshez\r\n")
+                with descriptors_left():
+                    await until(lambda: len(changes) > 5)
+                assert await peer.receive() == HAPPY
+
+    run(scenario())
+    assert set(changes[:5]) == {"accepting is paused: Too many open files"}
+    assert changes[-1] == ""
+    assert _pauses(caplog) == 1
 
 
 def test_those_who_were_taken_are_served_during_the_pause(
@@ -413,7 +425,7 @@ def test_those_who_were_taken_are_served_during_the_pause(
             with house.connect() as taken:
                 await until(lambda: house.server.open == 1)
                 with house.connect() as waiting:
-                    with _no_descriptor_left():
+                    with descriptors_left():
                         await until(lambda: _pauses(caplog) == 1)
                         await taken.send(b"moshez\r\n")
                         assert await taken.receive() == HAPPY

@@ -20,7 +20,7 @@ import pytest
 from fingerd_sd import limited, server, service
 from fingerd_sd.config import ConfigError, Mistake
 from fingerd_sd.entry import Text
-from fingerd_sd.journal import NativeJournal
+from fingerd_sd.journal import JournalHandler, NativeJournal
 from fingerd_sd.ruip import Ruip
 from fingerd_sd.server import Limits
 from fingerd_sd.service import Service, Setup
@@ -758,6 +758,38 @@ def test_dropped_log_entries_are_told(
     run(scenario())
     told = [record.getMessage() for record in caplog.records if "LOG_DROPPED" in str(vars(record))]
     assert [message.split()[0] for message in told] == ["3", "2"]
+
+
+def test_a_journald_that_reads_again_is_told_of_all_that_was_dropped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of what was dropped before, the entry about it as well."""
+    monkeypatch.setattr(service, "STATUS_EVERY", 0.001)
+
+    async def scenario() -> None:
+        with Journald(tmp_path) as stuck:
+            journal = NativeJournal(stuck.path)
+            handler = JournalHandler(journal)
+            service.log.addHandler(handler)
+            try:
+                async with running(setup_of(village()), journal=journal) as live:
+                    while not journal.dropped:
+                        journal.query("moshez", "192.0.2.1", "everyone", "found", "static", 16, 1)
+                    before = journal.dropped
+                    while journal.dropped < before + 3:  # entries about it, dropped
+                        assert await live.ask(b"moshez\r\n") == HAPPY
+                        await turns()
+                    stuck.waiting()
+                    dropped = journal.dropped
+                    await live.ask(b"moshez\r\n")
+                    await until(lambda: bool(stuck.peek()))
+                    assert stuck.entry()["MESSAGE"].startswith(f"{dropped} log entries")
+            finally:
+                service.log.removeHandler(handler)
+                if journal._socket is not None:
+                    journal._socket.close()
+
+    run(scenario())
 
 
 def test_a_journald_that_is_stuck_does_not_stop_the_service(

@@ -4,15 +4,19 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from fingerd_sd.systemd import Notifier, passed_sockets, watchdog_interval
+
+from .wire import descriptors_left
 
 ROOT = Path(__file__).parents[1]
 PATIENCE = 60  # seconds until a process that does not end fails a test
@@ -134,10 +138,10 @@ def test_what_is_told_goes_in_one_message(tmp_path: Path, monkeypatch: pytest.Mo
         systemd.bind(path)
         systemd.settimeout(20)
         monkeypatch.setenv("NOTIFY_SOCKET", path)
-        notifier = Notifier(os.environ)
-        assert notifier.heard
-        notifier.tell("RELOADING=1", "MONOTONIC_USEC=5")
-        notifier.tell("READY=1")
+        with closing(Notifier(os.environ)) as notifier:
+            assert notifier.heard
+            notifier.tell("RELOADING=1", "MONOTONIC_USEC=5")
+            notifier.tell("READY=1")
         assert systemd.recv(4096) == b"RELOADING=1\nMONOTONIC_USEC=5"
         assert systemd.recv(4096) == b"READY=1"
 
@@ -149,9 +153,95 @@ def test_nobody_is_told_without_systemd(environment: dict[str, str]) -> None:
     notifier.tell("READY=1")
 
 
-def test_nobody_is_told_without_the_python_module(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "systemd", None)
-    assert not Notifier({"NOTIFY_SOCKET": "/run/systemd/notify"}).heard
+def test_an_abstract_address_is_known_by_its_sign() -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind("")  # the kernel chooses an abstract one: unix(7)
+        systemd.settimeout(20)
+        name = systemd.getsockname()
+        assert name.startswith(b"\0")
+        with closing(Notifier({"NOTIFY_SOCKET": f"@{name[1:].decode()}"})) as notifier:
+            notifier.tell("READY=1")
+        assert systemd.recv(4096) == b"READY=1"
+
+
+@pytest.fixture
+def _no_hang() -> Iterator[None]:
+    """Fail where a system call waits for ever."""
+
+    def fail(*_: object) -> None:
+        raise AssertionError("it hangs")
+
+    before = signal.signal(signal.SIGALRM, fail)
+    signal.alarm(PATIENCE)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+def _fill(notifier: Notifier) -> None:
+    """Tell more than the queue of a socket that nobody reads takes: unix(7), max_dgram_qlen."""
+    places = int(Path("/proc/sys/net/unix/max_dgram_qlen").read_text())
+    for _ in range(places + 10):
+        notifier.tell("WATCHDOG=1")
+
+
+def _all_told(systemd: socket.socket) -> list[bytes]:
+    told = []
+    systemd.setblocking(False)
+    try:
+        while True:
+            told.append(systemd.recv(4096))
+    except BlockingIOError:
+        return told
+
+
+@pytest.mark.usefixtures("_no_hang")
+def test_a_systemd_that_does_not_read_is_not_waited_for_and_misses_no_change_of_state(
+    tmp_path: Path,
+) -> None:
+    path = str(tmp_path / "notify")
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd,
+        closing(Notifier({"NOTIFY_SOCKET": path})) as notifier,
+    ):
+        systemd.bind(path)
+        _fill(notifier)
+        notifier.tell("RELOADING=1", "MONOTONIC_USEC=5")
+        notifier.tell("STATUS=busy")
+        notifier.tell("READY=1", "STATUS=done")
+        assert set(_all_told(systemd)) == {b"WATCHDOG=1"}
+        notifier.tell("WATCHDOG=1")
+        assert _all_told(systemd) == [
+            b"RELOADING=1\nMONOTONIC_USEC=5",
+            b"READY=1\nSTATUS=done",
+            b"WATCHDOG=1",
+        ]
+
+
+def test_it_needs_no_descriptor_to_tell(tmp_path: Path) -> None:
+    """Else the watchdog would end who has too many clients."""
+    path = str(tmp_path / "notify")
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd,
+        closing(Notifier({"NOTIFY_SOCKET": path})) as notifier,
+    ):
+        systemd.bind(path)
+        with descriptors_left():
+            notifier.tell("WATCHDOG=1")
+        assert _all_told(systemd) == [b"WATCHDOG=1"]
+
+
+def test_a_systemd_that_is_gone_is_told_when_it_is_back(tmp_path: Path) -> None:
+    path = str(tmp_path / "notify")
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd,
+        closing(Notifier({"NOTIFY_SOCKET": path})) as notifier,
+    ):
+        notifier.tell("READY=1")
+        notifier.tell("WATCHDOG=1")
+        systemd.bind(path)
+        notifier.tell("WATCHDOG=1")
+        assert _all_told(systemd) == [b"READY=1", b"WATCHDOG=1"]
 
 
 # --- the watchdog ---

@@ -8,10 +8,12 @@ client sends before the loop turns is there, whole, when the server accepts.
 from __future__ import annotations
 
 import asyncio
+import os
+import resource
 import socket
 import struct
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -177,3 +179,17 @@ def _unix_listener() -> socket.socket:
     listener.bind("")  # the kernel chooses an abstract address: unix(7)
     listener.listen(socket.SOMAXCONN)
     return listener
+
+
+@contextmanager
+def descriptors_left(number: int = 0) -> Iterator[None]:
+    """Let this process open only `number` more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken = [os.dup(0) for _ in range(number + 1)]
+    for fd in taken:
+        os.close(fd)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (taken[-1], hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -22,7 +22,7 @@ from fingerd_sd.sources import words
 from fingerd_sd.sources.last_login import last_login
 from fingerd_sd.sources.mailbox import mail_state
 from fingerd_sd.sources.sessions import Reader, Sessions
-from fingerd_sd.sources.userfile import Hidden, Home
+from fingerd_sd.sources.userfile import STARVED, Hidden, Home
 from fingerd_sd.text import decode
 
 MAX_THREADS = 8  # look-ups at once; more wait, each within its deadline
@@ -126,11 +126,13 @@ def _all_names(options: Options) -> words.Index:
 
 def look_up(user: str, options: Options) -> Person | Absent:
     """Return the account `user`, or why it is not shown. It blocks for as long as NSS and the disk
-    do. getpwnam(3) says what an account is.
+    do. getpwnam(3) says what an account is. Raises OSError where no file can be opened.
     """
     try:
         account = pwd.getpwnam(user)
     except (KeyError, ValueError):  # no such account; a name with a NUL, which none has
+        # KeyError as well where NSS was out of descriptors; then this raises.
+        os.close(os.open("/", os.O_PATH | os.O_CLOEXEC))
         return Absent("no such account")
     if account.pw_name != user:
         return Absent(f'the account is called "{account.pw_name}"')
@@ -201,6 +203,8 @@ def _files(account: pwd.struct_passwd, options: Options) -> tuple[dict[str, str]
                 else:
                     texts[atom], origins[atom] = found.text, found.path
     except OSError as error:
+        if error.errno in STARVED:
+            raise
         why = f"the home {account.pw_dir} cannot be searched: {error.strerror}"
         # A home that is not there holds no .nofinger, one that cannot be searched might.
         if not (show_anyway or isinstance(error, FileNotFoundError)):

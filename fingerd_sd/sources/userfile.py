@@ -11,6 +11,7 @@ It blocks: call it in a thread. It knows no account and no policy.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from types import TracebackType
@@ -23,6 +24,10 @@ CUT_MARK = "[the rest was cut off]"
 
 # /proc/self/fd/N is the opened file itself, whatever its name now leads to: proc(5).
 _BY_DESCRIPTOR = "/proc/self/fd/{}"
+
+
+# What says nothing about a file: this process, or the machine, is out of descriptors or memory.
+STARVED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 class Hidden(Exception):  # noqa: N818  # a refusal, no error
@@ -82,7 +87,7 @@ class Home:
         """Return the file `name`, cut at MAX_USER_FILE octets with a mark; None: there is none.
 
         Links are followed within the home only. Raises Hidden where it is not a regular file of the
-        home's owner inside the home, or where this process may not read it.
+        home's owner inside the home, or where this process may not read it; OSError where STARVED.
         """
         path = os.path.join(self.path, name)
         try:
@@ -90,7 +95,7 @@ class Home:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise Hidden(f"{path}: {error.strerror}") from None
+            raise _unreadable(path, error) from None
         try:
             self._check(path, place)
             fd = os.open(
@@ -98,14 +103,14 @@ class Home:
                 os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC,
             )
         except OSError as error:
-            raise Hidden(f"{path}: {error.strerror}") from None
+            raise _unreadable(path, error) from None
         finally:
             os.close(place)
         with open(fd, "rb") as stream:
             try:
                 octets = stream.read(MAX_USER_FILE + 1)
             except OSError as error:
-                raise Hidden(f"{path}: {error.strerror}") from None
+                raise _unreadable(path, error) from None
         text, cut = decode_cut(octets, MAX_USER_FILE)
         return UserFile(f"{text}\n{CUT_MARK}\n" if cut else text, path)
 
@@ -118,3 +123,8 @@ class Home:
             raise Hidden(f"{path}: not a regular file")
         if status.st_uid != self._uid:
             raise Hidden(f"{path}: not owned by the user")
+
+
+def _unreadable(path: str, error: OSError) -> Exception:
+    """Return what to raise where `error` kept the file `path` from being read."""
+    return error if error.errno in STARVED else Hidden(f"{path}: {error.strerror}")

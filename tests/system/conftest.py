@@ -17,7 +17,7 @@ import pytest
 
 from ..builds import cannot_run
 from . import project, roots
-from .finger import Finger
+from .finger import PROBE, Finger
 from .machine import Machine
 
 HERE = Path(__file__).parent
@@ -100,6 +100,15 @@ def finger(machine: Machine) -> Finger:
     service = Finger(machine)
     service.forget()
     return service
+
+
+@pytest.fixture
+def probe(finger: Finger) -> Finger:
+    """The service with the source that says its process id, and crashes and hangs on demand."""
+    project.install_probe(finger.machine)
+    finger.configure(PROBE)
+    finger.listen()
+    return finger
 
 
 def _what_is_missing() -> str:

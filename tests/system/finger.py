@@ -30,9 +30,11 @@ MOSHEZ = """
 type = "static"
 users = { moshez = "Happy and well" }
 """
+PROBE = '[[source]]\ntype = "probe"\n'
 HAPPY = b"Happy and well\r\n"
 ABSENT = b"No such user\r\n"
 MALFORMED = b"Malformed query\r\n"
+FAILED = b"Internal error in server\r\n"
 
 
 class Finger:

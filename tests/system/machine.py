@@ -8,6 +8,7 @@ Knows systemd, but nothing of the project.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
@@ -97,6 +98,18 @@ class Machine:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
+
+    def outside(self, pid: int) -> int:
+        """Return the id by which this host knows the machine's process `pid`."""
+        namespace = os.readlink(f"/proc/{self._container.leader}/ns/pid")
+        for status in Path("/proc").glob("[0-9]*/status"):
+            with contextlib.suppress(OSError):
+                if os.readlink(status.parent / "ns/pid") != namespace:
+                    continue
+                ids = next(line for line in status.read_text().splitlines() if "NSpid" in line)
+                if int(ids.split()[-1]) == pid:
+                    return int(status.parent.name)
+        raise CommandError(f"the machine has no process {pid}")
 
     def write(self, path: str, text: str, mode: int = 0o644, owner: str = "root") -> None:
         """Make or replace the file `path`, and the folders above it. Lone surrogates are octets."""

@@ -2,7 +2,7 @@
 """Brings this source tree into a machine, installs it there and takes it out again.
 
 It also installs `probe`, a third party's source (entry-point group ``fingerd_sd.sources``) that
-does on demand what no good source does: crash, hang, dawdle.
+does on demand what no good source does: crash, hang, spin, dawdle, ask for too much memory.
 """
 
 from __future__ import annotations
@@ -43,6 +43,15 @@ class Probe:
             os.abort()
         if user == "hang":
             time.sleep(3600)
+        if user == "spin":
+            while True:
+                pass
+        if user == "too much":
+            return Text(str(len(bytearray(1 << 40))))
+        if user.startswith("large"):
+            return Text("x" * 79 * (1 << 15))
+        if user == "year":
+            return Text(str(time.gmtime(time.time()).tm_year))
         if user == "fail":
             raise RuntimeError("told to fail")
         if user == "slow":

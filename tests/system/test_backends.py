@@ -7,12 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from .finger import ABSENT, SERVICE, Finger
+from .finger import ABSENT, FAILED, SERVICE, Finger
 from .machine import Machine
 from .waiting import wait_for
 
 EXAMPLES = "/usr/local/share/doc/fingerd-sd/examples/finger.service.d"
-FAILED = b"Internal error in server\r\n"
 TOKEN = "Bearer open-sesame"
 
 FINGER = """

@@ -7,21 +7,9 @@ import contextlib
 
 import pytest
 
-from . import project
-from .finger import HAPPY, PROMPT, SERVICE, SOCKET, Finger
+from .finger import HAPPY, PROBE, PROMPT, SERVICE, SOCKET, Finger
 from .machine import read_all
 from .waiting import wait_for
-
-PROBE = '[[source]]\ntype = "probe"\n'
-
-
-@pytest.fixture
-def probe(finger: Finger) -> Finger:
-    """The service with the source that says its process id, and crashes and hangs on demand."""
-    project.install_probe(finger.machine)
-    finger.configure(PROBE)
-    finger.listen()
-    return finger
 
 
 def asked_pid(finger: Finger) -> int:

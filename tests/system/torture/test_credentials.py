@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from ..finger import ABSENT, SERVICE, Finger
+from ..finger import ABSENT, FAILED, SERVICE, Finger
 from ..machine import Machine
-from ..test_backends import FAILED, answers, install_drop_in
+from ..test_backends import answers, install_drop_in
 from ..waiting import wait_for
 from .traces import exported, files_with, holding, told
 

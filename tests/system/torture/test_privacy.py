@@ -18,13 +18,12 @@ from fingerd_sd.journal import MESSAGE_IDS
 from fingerd_sd.ruip import RESULTS
 
 from .. import project
-from ..finger import ABSENT, CONFIGURATION, HAPPY, MALFORMED, PROMPT, SERVICE, Finger
+from ..finger import ABSENT, CONFIGURATION, FAILED, HAPPY, MALFORMED, PROMPT, SERVICE, Finger
 from ..machine import Machine, read_all
 from ..waiting import wait_for
 from .traces import exported, files_with, holding, told
 
 LIMITED = b"Too many queries, try again later\r\n"
-FAILED = b"Internal error in server\r\n"
 RATE = 40  # queries a minute: more than all of a test but its end, less than a flood
 PER_CLIENT = 4
 BIG = 8 << 20  # octets of an answer: more than the buffers of both sockets take
