@@ -10,6 +10,7 @@ import resource
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 
 import pytest
 
@@ -19,7 +20,7 @@ from fingerd_sd.ruip import RESULTS
 from fingerd_sd.server import Limits, Server
 
 from .houses import Told, ruip, static, village
-from .wire import Peer, Serving, run, serving, turns, until
+from .wire import PATIENCE, Peer, Serving, run, serving, turns, until
 from .wire_cases import ALICE, BROKEN, HAPPY, MALFORMED, NO_LIST, NOBODY
 
 LIMITED = b"Too many queries, try again later\r\n"
@@ -117,6 +118,28 @@ def test_a_deadline_that_is_over_does_not_hold_up_later_ones() -> None:
             house.server.limits = Limits(query_timeout=0.1)
             with house.connect() as silent:
                 assert await silent.receive() == b""
+
+    run(scenario())
+
+
+def test_many_deadlines_that_are_over_at_once_do_not_hold_up_the_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server, "SWEEP", 0.1)  # all of them are over when it looks
+    monkeypatch.setattr(server, "EXPIRED", 2)
+
+    async def scenario() -> None:
+        async with serving(village(), Limits(query_timeout=0.05)) as house:
+            peers = [house.connect() for _ in range(7)]
+            seen = [0]
+            async with asyncio.timeout(PATIENCE):
+                while seen[-1] < len(peers):
+                    await asyncio.sleep(0)
+                    seen.append(house.server.counts["timeout"])
+            assert max(after - before for before, after in pairwise(seen)) == 2
+            assert house.server.open == 0
+            for peer in peers:
+                assert await peer.receive() == b""
 
     run(scenario())
 
