@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import math
 import os
 import resource
@@ -535,6 +536,30 @@ def test_a_client_that_goes_away_within_a_large_answer_harms_nobody(
 
     run(scenario())
     assert caplog.records == []
+
+
+def test_a_client_that_goes_away_within_an_answer_leaves_nothing_of_it_in_memory() -> None:
+    """Not even until Python collects its garbage: many such clients come before that."""
+
+    def views() -> int:
+        return sum(isinstance(kept, memoryview) for kept in gc.get_objects())
+
+    async def scenario() -> None:
+        async with serving(ruip(static({"large": LARGE})), send_buffer=4096) as house:
+            before = views()
+            for _ in range(3):
+                peer = await _fill(house, b"large\r\n")
+                peer.reset()
+                await house.settled()
+            await turns()
+            assert views() == before
+
+    gc.collect()
+    gc.disable()
+    try:
+        run(scenario())
+    finally:
+        gc.enable()
 
 
 def test_who_leaves_does_not_take_the_answer_from_who_asked_the_same() -> None:
