@@ -27,7 +27,7 @@ ROUNDS = 5  # of a quiet run and another one
 TRIES = 3  # of all rounds: a machine may be busy with something else for as long as they take
 RATIO = 3.0
 MEMORY = 128 << 10  # KiB: half of MemoryMax=
-GROWTH = 8 << 10  # KiB
+GROWTH = 4 << 10  # KiB
 DESCRIPTORS = 4  # more than before: what is under way for a moment, such as a datagram's
 
 HAPPY = "Happy and well"
