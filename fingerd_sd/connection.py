@@ -243,15 +243,15 @@ class Connection:
         """Send what is left of `answer` after `sent` octets, then finish. The deadline counts from
         `started`: fingerd.toml(5), answer_timeout.
         """
-        loop = self._keeper.loop
         self.sock.setblocking(False)
         view = memoryview(answer.octets)
         try:
             async with asyncio.timeout_at(started + self._keeper.limits.answer_timeout):
                 while sent < len(view):
-                    chunk = view[sent : sent + CHUNK]
-                    await loop.sock_sendall(self.sock, chunk)
-                    sent += len(chunk)
+                    try:
+                        sent += self.sock.send(view[sent : sent + CHUNK])
+                    except (BlockingIOError, InterruptedError):
+                        await self._writable()
         except TimeoutError:
             answer = answer._replace(result=TIMEOUT)
         except OSError:  # the client is gone: what it got is what it got
@@ -259,6 +259,18 @@ class Connection:
         end_output(self.sock)
         self._keeper.done(answer, client, sent, started)
         await self._finish(more)
+
+    async def _writable(self) -> None:
+        """Return when the socket may take more. Not by `loop.sock_sendall`: where that fails, the
+        error, its frame and its future hold each other, and the answer, until Python collects them.
+        """
+        loop = self._keeper.loop
+        ready = asyncio.Event()
+        loop.add_writer(self.sock, ready.set)
+        try:
+            await ready.wait()
+        finally:
+            loop.remove_writer(self.sock)
 
     async def _finish(self, more: bool) -> None:
         """Close, but never so that a reset overtakes the answer: where the client has sent more

@@ -16,6 +16,7 @@ import logging
 import socket
 import time
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 from fingerd_sd.connection import AT_ONCE, RECEIVE, Connection, Readers, end_output, send_now
@@ -28,6 +29,7 @@ BATCH = 64  # accepts for one wake-up: more would starve slow clients and the wa
 PAUSE = 0.25  # seconds without accepting where the machine is out of descriptors or memory
 PAUSE_TOLD = 60.0  # seconds between two entries about that at the least
 SWEEP = 0.25  # seconds that a deadline may be late: one timer serves all silent clients
+EXPIRED = 16  # deadlines for one turn of the loop: thousands may be over at once
 DRAIN_READING = 2.0  # seconds that a client may still take for its line once the service stops
 MAX_LIMITED = 256  # clients over max_per_client that are told so with care; more just briefly
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
@@ -322,6 +324,11 @@ class Server:
     def _sweep(self) -> None:
         self._sweeper = None
         now = self.loop.time()
-        for connection in [c for c, deadline in self._deadlines.items() if deadline <= now]:
+        late = (c for c, deadline in self._deadlines.items() if deadline <= now)
+        some = list(islice(late, EXPIRED))  # the oldest stand first, unless a reload came between
+        for connection in some:
             connection.expire()
-        self._arm()
+        if len(some) == EXPIRED:
+            self._sweeper = self.loop.call_at(now, self._sweep)
+        else:
+            self._arm()

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import math
 import socket
+from itertools import pairwise
 
 import pytest
 
@@ -15,7 +17,7 @@ from fingerd_sd.ruip import RESULTS
 from fingerd_sd.server import Limits, Server
 
 from .houses import VILLAGE, Told, everyone, ruip, static, village
-from .wire import Peer, Serving, descriptors_left, run, serving, turns, until
+from .wire import PATIENCE, Peer, Serving, descriptors_left, run, serving, turns, until
 from .wire_cases import ALICE, BROKEN, HAPPY, LIMITED, MALFORMED, NO_LIST, NOBODY
 
 LARGE = Text("0123456789abcdef" * (1 << 15))  # 512 KiB: more than the buffers of these sockets
@@ -112,6 +114,28 @@ def test_a_deadline_that_is_over_does_not_hold_up_later_ones() -> None:
             house.server.limits = Limits(query_timeout=0.1)
             with house.connect() as silent:
                 assert await silent.receive() == b""
+
+    run(scenario())
+
+
+def test_many_deadlines_that_are_over_at_once_do_not_hold_up_the_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server, "SWEEP", 0.1)  # all of them are over when it looks
+    monkeypatch.setattr(server, "EXPIRED", 2)
+
+    async def scenario() -> None:
+        async with serving(village(), Limits(query_timeout=0.05)) as house:
+            peers = [house.connect() for _ in range(7)]
+            seen = [0]
+            async with asyncio.timeout(PATIENCE):
+                while seen[-1] < len(peers):
+                    await asyncio.sleep(0)
+                    seen.append(house.server.counts["timeout"])
+            assert max(after - before for before, after in pairwise(seen)) == 2
+            assert house.server.open == 0
+            for peer in peers:
+                assert await peer.receive() == b""
 
     run(scenario())
 
@@ -546,6 +570,30 @@ def test_a_client_that_goes_away_within_a_large_answer_harms_nobody(
 
     run(scenario())
     assert caplog.records == []
+
+
+def test_a_client_that_goes_away_within_an_answer_leaves_nothing_of_it_in_memory() -> None:
+    """Not even until Python collects its garbage: many such clients come before that."""
+
+    def views() -> int:
+        return sum(isinstance(kept, memoryview) for kept in gc.get_objects())
+
+    async def scenario() -> None:
+        async with serving(ruip(static({"large": LARGE})), send_buffer=4096) as house:
+            before = views()
+            for _ in range(3):
+                peer = await _fill(house, b"large\r\n")
+                peer.reset()
+                await house.settled()
+            await turns()
+            assert views() == before
+
+    gc.collect()
+    gc.disable()
+    try:
+        run(scenario())
+    finally:
+        gc.enable()
 
 
 def test_who_leaves_does_not_take_the_answer_from_who_asked_the_same() -> None:

@@ -111,6 +111,23 @@ def probe(finger: Finger) -> Finger:
     return finger
 
 
+@pytest.fixture(scope="session")
+def packaged(booted: Machine) -> Iterator[Machine]:
+    """A second machine of the same release, which sees nothing of `make install`."""
+    machine = Machine(booted.release, roots.root(booted.release), use="deb")
+    try:
+        yield machine
+    finally:
+        machine.close()
+
+
+@pytest.fixture
+def clean(packaged: Machine) -> Iterator[frozenset[str]]:
+    """The files of that machine without the package, which is purged afterwards in any case."""
+    yield frozenset(project.files(packaged))
+    packaged.run("dpkg", "--purge", "fingerd-sd", check=False)
+
+
 def _what_is_missing() -> str:
     """Return why machines cannot be booted here, with the remedy; empty where they can."""
     if os.geteuid() != 0:

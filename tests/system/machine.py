@@ -49,10 +49,13 @@ class Said:
 class Machine:
     """One booted machine. `release`: its Debian code name."""
 
-    def __init__(self, release: str, root: Path) -> None:
-        """Boot an overlay over `root`; return when the boot is over. `close` it in any case."""
+    def __init__(self, release: str, root: Path, use: str = "") -> None:
+        """Boot an overlay over `root`; return when the boot is over. `close` it in any case.
+
+        `use`: letters that tell this machine from another of the same release.
+        """
         self.release = release
-        self._container = Container(root, release)
+        self._container = Container(root, release + use)
         self._network = ThreadPoolExecutor(1, "network", self._enter_network)
         try:
             wait_for(self._booted, f"{release} to boot", BOOT_TIMEOUT, self._container.console)
@@ -90,11 +93,11 @@ class Machine:
             raise CommandError(f"{argv} returned {done.returncode}:\n{stdout}{stderr}")
         return Said(done.returncode, stdout, stderr)
 
-    def start(self, *argv: str) -> subprocess.Popen[bytes]:
+    def start(self, *argv: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
         """Start `argv` in the background; the caller waits for it."""
         return subprocess.Popen(
             self.command(*argv),
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )

@@ -3,40 +3,20 @@
 
 from __future__ import annotations
 
-import subprocess
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from ..builds import TREE, built, built_later
-from . import project, roots
+from . import project
 from .finger import HAPPY, MOSHEZ, SERVICE, SOCKET, Finger
 from .machine import Machine
+from .package import DROP_IN, install, version
 
 AS_A_USER_DOES = TREE / "packaging/debian/tests/as-a-user-does"
-DROP_IN = "/etc/fingerd-sd/conf.d/moshez.toml"
 ROUNDS = 5  # upgrades, and as many ways back
 CLIENTS = 4
 PAUSE = 0.005  # seconds between two queries of one client
-
-
-@pytest.fixture(scope="session")
-def packaged(booted: Machine) -> Iterator[Machine]:
-    """A second machine of the same release, which sees nothing of `make install`."""
-    machine = Machine(f"{booted.release}deb", roots.root(booted.release))
-    try:
-        yield machine
-    finally:
-        machine.close()
-
-
-@pytest.fixture
-def clean(packaged: Machine) -> Iterator[frozenset[str]]:
-    """The files of the machine without the package, which is purged afterwards in any case."""
-    yield frozenset(project.files(packaged))
-    packaged.run("dpkg", "--purge", "fingerd-sd", check=False)
 
 
 @pytest.fixture
@@ -44,25 +24,6 @@ def finger(packaged: Machine, clean: frozenset[str]) -> Finger:
     """The package as it was just installed."""
     install(packaged, built())
     return Finger(packaged)
-
-
-def install(machine: Machine, package: Path) -> None:
-    """Install `package` as README.md says; what it depends on is there already."""
-    path = f"/tmp/{package.name}"
-    with package.open("rb") as octets:
-        subprocess.run(
-            machine.command("tee", path), stdin=octets, stdout=subprocess.DEVNULL, check=True
-        )
-    machine.run(
-        *("env", "DEBIAN_FRONTEND=noninteractive"),
-        *("apt-get", "install", "--yes", "--allow-downgrades", path),
-    )
-
-
-def version(machine: Machine) -> str:
-    """Return the version of the package that is installed; empty where none is."""
-    query = ("dpkg-query", "--show", "--showformat", "${Version}", "fingerd-sd")
-    return machine.run(*query, check=False).stdout
 
 
 def test_the_installation_opens_no_port_and_changes_no_file_of_its_own(finger: Finger) -> None:
