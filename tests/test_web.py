@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import encodings
 import gc
 import logging
 import ssl
@@ -272,6 +273,15 @@ def test_a_segment_of_dots_is_asked_of_nobody(user: str) -> None:
 )
 def test_the_charset_is_honoured(body: bytes, content_type: str, text: str) -> None:
     assert to_text(body, content_type) == text
+
+
+def test_charsets_that_a_site_thinks_of_are_not_remembered() -> None:
+    remembered = encodings._cache  # type: ignore[attr-defined]
+    before = {*remembered}
+    for number in range(100):
+        for spelled in (f"x-{number}", f"cp{number}00000", f"utf{'!' * number}-8{'?' * number}"):
+            assert to_text("é".encode(), f"text/plain; charset={spelled}") == "é"
+    assert {*remembered} - before <= {"utf_8"}
 
 
 def test_what_is_no_text_is_a_failure() -> None:

@@ -8,8 +8,11 @@ its daily work. Only the layout is done here. Scripts, styles and forms are not 
 from __future__ import annotations
 
 import codecs
+import importlib.util
 import re
 import textwrap
+from encodings import normalize_encoding
+from encodings.aliases import aliases
 from typing import Any
 
 from fingerd_sd.sources.web_failures import PageError
@@ -63,13 +66,24 @@ def _charset(parameters: str) -> str:
 
 def _decode(body: bytes, charset: str) -> str:
     """Return `body` as text: in `charset` where that is one of text, else UTF-8, else Latin-1."""
-    try:
-        name = codecs.lookup(charset).name if charset else ""
-    except (LookupError, ValueError):
-        name = ""
+    name = _codec(charset)
     if not name.startswith(_CHARSETS) or name in ("utf-8", "utf-7"):
         return decode(body)
     return body.decode(name, "replace").removeprefix("\ufeff")
+
+
+def _codec(charset: str) -> str:
+    """Return what Python calls `charset`, "" where it has none. Only what there is is looked up:
+    Python remembers every name for ever, and a site can think of ever new ones.
+    """
+    name = normalize_encoding(charset).lower()
+    name = aliases.get(name, name)
+    if not name or "." in name or importlib.util.find_spec(f"encodings.{name}") is None:
+        return ""
+    try:
+        return codecs.lookup(name).name
+    except LookupError:  # a module there that is no codec
+        return ""
 
 
 def html_to_text(html: str) -> str:
