@@ -25,7 +25,7 @@ DEB_TOOLS = git build-essential debhelper dh-python pybuild-plugin-pyproject pyt
 # Where the runs of `make torture` leave what they saw.
 TORTURE = build/torture
 
-.PHONY: run test torture bench style types format deb dist install install-data uninstall clean
+.PHONY: run test fuzz torture bench style types format deb dist install install-data uninstall clean
 
 run:
 	packaging/need.sh python3 python3-systemd systemd netcat-openbsd
@@ -59,6 +59,10 @@ test: .venv/ready
 	if [ "$$(id -u)" -eq 0 ]; then packaging/need.sh systemd-container mmdebstrap iproute2; fi
 	packaging/need.sh $(DEB_TOOLS) lintian rpm makepkg libarchive-tools
 	.venv/bin/python -m pytest $(TESTS)
+
+# Hostile octets by the million, five minutes a target; FUZZ="--seconds 600 html http" for others.
+fuzz: .venv/ready
+	.venv/bin/python -m tests.fuzz $(FUZZ)
 
 # Load, faults and hostile clients on booted machines, twice; the table goes into SECURITY.md.
 torture: .venv/ready
