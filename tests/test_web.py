@@ -276,7 +276,7 @@ def test_the_charset_is_honoured(body: bytes, content_type: str, text: str) -> N
 
 
 def test_charsets_that_a_site_thinks_of_are_not_remembered() -> None:
-    remembered = encodings._cache  # type: ignore[attr-defined]
+    remembered = encodings._cache
     before = {*remembered}
     for number in range(100):
         for spelled in (f"x-{number}", f"cp{number}00000", f"utf{'!' * number}-8{'?' * number}"):

@@ -14,7 +14,7 @@ from fingerd_sd.ruip import BAD, FAILED, Answer, Ruip
 from fingerd_sd.server import Limits
 from fingerd_sd.text import escaped, is_printable
 
-from ..houses import ALICE, SAM, Told, networks, ruip, static
+from ..houses import ALICE, SAM, VILLAGE, Told, networks, ruip, static
 from ..journald import read_entry
 from ..test_query import render
 from ..wire import serving
@@ -47,7 +47,7 @@ class _Journal(NativeJournal):
 
 def village() -> Ruip:
     """Return a small house with somebody in it."""
-    users: dict[str, Entry] = {"alice": ALICE, "sam": SAM, "Żółw": SAM}
+    users: dict[str, Entry] = {"alice": ALICE, "sam": SAM, "evil": VILLAGE["evil"]}
     return ruip(static(users), audiences=[EVERYTHING])
 
 
@@ -71,8 +71,8 @@ def query(octets: bytes) -> None:
 async def _answers(octets: bytes, malformed: bool) -> None:
     answer = await _answer(village(), octets)
     assert (answer.result == BAD) is malformed
-    absent = await _answer(ruip(Told(), audiences=[EVERYTHING]), octets)
-    hidden = await _answer(ruip(Told(Absent("hides")), audiences=[EVERYTHING]), octets)
+    absent = await _answer(ruip(Told()), octets)
+    hidden = await _answer(ruip(Told(Absent("hides"))), octets)
     assert absent.octets == hidden.octets
     _logged(answer)
 
@@ -158,7 +158,7 @@ def journal(octets: bytes) -> None:
 
 
 GRAMMAR = (
-    b"/W", b"/w", b" ", b"\t", b"@", b"alice", b"sam", b"Alice Liddell", b"@a.example.org", b"\r",
+    b"/W", b"/w", b" ", b"\t", b"@", b"alice", b"evil", b"Alice Liddell", b"@a.example.org", b"\r",
     b"\n", b"\r\n", b"\xff\xfa", b"\xff\xf0", b"\xff\xfd\x01", b"\xe2\x80\xae", b"\x1b[", b"\\",
 )  # fmt: skip
 TARGETS = (

@@ -33,7 +33,7 @@ from .target import SEPARATOR, Target, any_text, assert_sendable, folder, parts,
 NOW = 1_800_000_000  # seconds since the epoch
 PATIENCE = 60.0  # seconds: what takes longer hangs
 MAX_BODY = 2048  # octets: so that an engine meets its end
-GROWTH = 40  # characters of text for each octet of HTML, at most: a rule is 4 octets
+GROWTH = 6  # characters of text for each octet of HTML, at most: `<hr>` is a line and a blank one
 
 
 def reply(octets: bytes) -> None:
@@ -58,6 +58,10 @@ def reply(octets: bytes) -> None:
     )
     sent = _sent(person, shown)
     assert len(sent) < 4 * sum(map(len, texts)) + 8000 * (1 + len(sessions))
+    lined: dict[str, Any] = {
+        key: " ".join(text.split()) for key, text in found.items() if key in ONE_LINE
+    }
+    assert _sent(replace(person, **lined), shown) == sent, "a line of somebody's own"
     hidden: dict[str, Any] = {atom: None for atom in ATOMS if atom not in shown}
     if "sessions" not in shown:
         hidden["last_login"] = None
@@ -77,6 +81,9 @@ TEXTS = (
     "name", "directory", "shell", "office", "phone", "home_phone", "forward", "key", "project",
     "plan",
 )  # fmt: skip
+
+
+ONE_LINE = {*TEXTS} - {"forward", "key", "project", "plan"}
 
 
 def html(octets: bytes) -> None:
@@ -200,7 +207,8 @@ async def _session(values: dict[str, Any]) -> None:
             return
     with folder() as here:
         found = complete([one] if one is not None else [], NOW, here)
-    _sent(Person("alice", sessions=tuple(found)), set(ATOMS))
+    shown = _sent(Person("alice", sessions=tuple(found)), set(ATOMS))
+    assert shown.count(b"\n") < 9, "a line of somebody's own"
 
 
 TAGS = tuple(
