@@ -19,6 +19,9 @@ from fingerd_sd.sources.web_failures import PageError
 from fingerd_sd.text import decode
 
 WIDTH = 78  # columns of a paragraph: a terminal has 80
+# Octets of HTML, in UTF-8. To libxml2 a tag costs the square of its attributes: at worst this takes
+# a second of a processor, eight times as much more than a minute.
+MAX_HTML = 1 << 17
 SNIFF = 1024  # octets in which a page names its charset: HTML, "prescan a byte stream"
 LXML = "lxml: install python3-lxml (Debian, Fedora), python-lxml (Arch), lxml (PyPI)"
 
@@ -40,8 +43,8 @@ _LINES = _tags("div li dt dd tr section article header footer main nav aside fig
 def to_text(body: bytes, content_type: str) -> str:
     """Return the text of a page whose Content-Type is `content_type`, "" where it has none.
 
-    Raises PageError where it is no text, or is HTML and lxml is not there. It may take 20 ms for
-    64 KiB of HTML: call it in a thread.
+    Raises PageError where it is no text, or is HTML and longer than MAX_HTML, or lxml is not there.
+    It may take 20 ms for 64 KiB of HTML: call it in a thread.
     """
     kind, _, parameters = content_type.partition(";")
     kind = kind.strip().lower()
@@ -87,7 +90,10 @@ def _codec(charset: str) -> str:
 
 
 def html_to_text(html: str) -> str:
-    """Return what a reader would see of `html`, with LF line ends, wrapped at WIDTH columns."""
+    """Return what a reader would see of `html`, with LF line ends, wrapped at WIDTH columns.
+
+    Raises PageError, as to_text.
+    """
     try:
         from lxml import etree
     except ImportError:
@@ -98,6 +104,8 @@ def html_to_text(html: str) -> str:
         encoding="utf-8", no_network=True, remove_comments=True, remove_pis=True
     )
     octets = html.replace("\0", "").encode("utf-8", "replace")
+    if len(octets) > MAX_HTML:
+        raise PageError(f"longer than {MAX_HTML} octets of HTML")
     try:
         tree = etree.fromstring(octets, parser) if octets.strip() else None
     except etree.LxmlError:
