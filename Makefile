@@ -30,7 +30,7 @@ SBOM = build/sbom
 SUPPLY = build/supply
 LOCKS = requirements-dev.txt requirements-supply.txt
 
-.PHONY: run test torture bench style types format lock audit sbom deb dist
+.PHONY: run test fuzz torture bench style types format lock audit sbom deb dist
 .PHONY: install install-data uninstall clean
 
 run:
@@ -71,6 +71,10 @@ test: .venv/ready $(SUPPLY)/ready
 	if [ "$$(id -u)" -eq 0 ]; then packaging/need.sh systemd-container mmdebstrap iproute2; fi
 	packaging/need.sh $(DEB_TOOLS) lintian rpm makepkg libarchive-tools
 	.venv/bin/python -m pytest $(TESTS)
+
+# Hostile octets by the million, five minutes a target; FUZZ="--seconds 600 html http" for others.
+fuzz: .venv/ready
+	.venv/bin/python -m tests.fuzz $(FUZZ)
 
 # Load, faults and hostile clients on booted machines, twice; the table goes into SECURITY.md.
 torture: .venv/ready

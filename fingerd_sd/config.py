@@ -23,14 +23,17 @@ _NAMES = {str: "a string", int: "a whole number", bool: "true or false", list: "
 
 
 class Mistake(NamedTuple):
-    """One mistake: where it is and what to do. `key` is "" where the whole file is meant."""
+    """One mistake: where it is and what to do. `key` is "" where the whole file is meant. As text
+    it is one line for terminals, the journal and STATUS=, whatever a file or a user's entry holds.
+    """
 
     file: Path
     key: str
     text: str
 
     def __str__(self) -> str:
-        return f"{self.file}: {self.key}: {self.text}" if self.key else f"{self.file}: {self.text}"
+        where = f"{self.file}: {self.key}" if self.key else str(self.file)
+        return "".join(map(_visible, f"{where}: {self.text}"))
 
 
 class ConfigError(Exception):
@@ -222,6 +225,12 @@ def _quoted(value: object) -> str:
     except ValueError:  # Python writes no integer of more than 4,300 digits
         return "a number of thousands of digits"
     return shown if len(shown) <= 60 else shown[:59] + "…"
+
+
+def _visible(character: str) -> str:
+    if character.isprintable():
+        return character
+    return character.encode("unicode_escape").decode("ascii")
 
 
 def read_toml(file: Path, limit: int) -> Mapping[str, Any]:

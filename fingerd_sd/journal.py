@@ -148,10 +148,20 @@ def _no_user(result: str) -> str:
 
 def _field(name: str, value: str) -> bytes:
     """Return one field as the protocol has it: a value with a line end goes by its length."""
-    octets = value.encode("utf-8", "backslashreplace")[:MAX_FIELD]
+    octets = _cut(value, MAX_FIELD)
     if b"\n" in octets:
         return name.encode() + b"\n" + struct.pack("<Q", len(octets)) + octets + b"\n"
     return name.encode() + b"=" + octets + b"\n"
+
+
+def _cut(text: str, limit: int) -> bytes:
+    """Return at most `limit` octets of `text` in UTF-8, of which no character is half: journalctl
+    would show the whole field as a blob.
+    """
+    octets = text.encode("utf-8", "backslashreplace")
+    if len(octets) <= limit:
+        return octets
+    return octets[:limit].decode("utf-8", "ignore").encode("utf-8")
 
 
 class StreamJournal:
@@ -172,7 +182,7 @@ class StreamJournal:
         """Write an entry as lines; see Journal. The fields are left out."""
         prefix = f"<{priority}>" if self._prefixes else ""
         for line in message.splitlines():
-            octets = f"{prefix}{line}".encode("utf-8", "backslashreplace")[: MAX_LINE - 1] + b"\n"
+            octets = _cut(f"{prefix}{line}", MAX_LINE - 1) + b"\n"
             try:
                 # A pipe that says it is ready takes PIPE_BUF octets without blocking: pipe(7).
                 if self._poll.poll(0):

@@ -180,6 +180,13 @@ def test_a_key_is_written_as_in_toml(key: str, path: str) -> None:
     assert Reading({}).table.mistake(key, "x").key == path
 
 
+def test_a_mistake_is_one_line_that_a_terminal_may_have() -> None:
+    mistake = Mistake(ONE, '"a\nWATCHDOG=1"', 'expected a name, not "\x1b]0;ż\u202e\ud800"')
+    assert str(mistake) == (
+        '/etc/one.toml: "a\\nWATCHDOG=1": expected a name, not "\\x1b]0;ż\\u202e\\ud800"'
+    )
+
+
 # --- layers ---
 
 

@@ -148,6 +148,13 @@ def test_a_long_message_is_cut_so_that_it_fits(journald: Journald, native: Nativ
     assert native.dropped == 0
 
 
+def test_a_long_message_is_cut_between_two_characters(
+    journald: Journald, native: NativeJournal
+) -> None:
+    native.write(3, "x" * (MAX_FIELD - 1) + "ż", None, {})
+    assert journald.entry()["MESSAGE"] == "x" * (MAX_FIELD - 1)
+
+
 # --- a journald in trouble ---
 
 
@@ -224,6 +231,7 @@ def test_a_file_gets_lines_as_well(tmp_path: Path) -> None:
 def test_a_long_line_is_cut_and_ended() -> None:
     written = _written((6, "x" * 100_000))
     assert written == b"<6>" + b"x" * (MAX_LINE - 4) + b"\n"
+    assert _written((6, "x" * (MAX_LINE - 5) + "ż")) == b"<6>" + b"x" * (MAX_LINE - 5) + b"\n"
 
 
 def test_a_surrogate_is_written_escaped() -> None:

@@ -302,6 +302,13 @@ def test_another_database_is_a_mistake(tmp_path: Path, make: Callable[[Path], No
     assert "fingerd-sd compile" in mistake.text
 
 
+def test_octets_in_the_message_of_a_broken_database_are_its_failure(compiled: Path) -> None:
+    octets = compiled.read_bytes().replace(b"CREATE TABLE names", b"CREATE TA\xa6LE names")
+    compiled.write_bytes(octets)
+    with pytest.raises(SourceError, match="can't decode"):
+        find(compiled, "coke")
+
+
 def test_users_beside_a_database_and_unknown_keys_are_mistakes(compiled: Path) -> None:
     values: dict[str, object] = {"file": compiled.name, "users": {"eve": "x"}, "fiel": "x"}
     asked, mistakes = table(values, compiled.parent)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import encodings
 import gc
 import logging
 import ssl
@@ -27,7 +28,7 @@ from fingerd_sd.ruip import Ruip
 from fingerd_sd.sources.web import WebSource
 from fingerd_sd.sources.web_failures import LONGEST, PageError
 from fingerd_sd.sources.web_options import Credential, Options
-from fingerd_sd.sources.web_text import to_text
+from fingerd_sd.sources.web_text import MAX_HTML, to_text
 
 from .houses import bare
 
@@ -274,6 +275,24 @@ def test_a_segment_of_dots_is_asked_of_nobody(user: str) -> None:
 )
 def test_the_charset_is_honoured(body: bytes, content_type: str, text: str) -> None:
     assert to_text(body, content_type) == text
+
+
+def test_html_is_bounded_since_a_tag_costs_the_square_of_its_attributes() -> None:
+    start = "<p>"
+    assert to_text((start + "x" * (MAX_HTML - len(start))).encode(), "text/html")
+    for long in ("x" * MAX_HTML, "é" * (MAX_HTML // 2)):  # as UTF-8, whatever it came in
+        with pytest.raises(PageError, match="longer than 131072 octets of HTML"):
+            to_text((start + long).encode("latin-1"), "text/html; charset=latin-1")
+    assert to_text(b"x" * (MAX_HTML + 1), "text/plain")
+
+
+def test_charsets_that_a_site_thinks_of_are_not_remembered() -> None:
+    remembered = encodings._cache
+    before = {*remembered}
+    for number in range(100):
+        for spelled in (f"x-{number}", f"cp{number}00000", f"utf{'!' * number}-8{'?' * number}"):
+            assert to_text("é".encode(), f"text/plain; charset={spelled}") == "é"
+    assert {*remembered} - before <= {"utf_8"}
 
 
 def test_what_is_no_text_is_a_failure() -> None:

@@ -38,6 +38,9 @@ CREATE TABLE words (word TEXT, login TEXT, PRIMARY KEY (word, login)) WITHOUT RO
 TIMEOUT = 5.0  # seconds for one look-up; a question to the database gets no more
 STEPS = 10_000  # of SQLite's machine between two looks at the clock: well below a millisecond
 
+# A file that is broken in the right place makes octets of what should be text, even of a message.
+_BROKEN = (sqlite3.Error, UnicodeDecodeError)
+
 _EXACT = (
     "SELECT login, entry FROM names LEFT JOIN users USING (login) WHERE folded = ? AND name = ?"
 )
@@ -57,7 +60,7 @@ def fault(path: Path) -> str:
         with closing(_connect(path)) as database:
             [whose] = database.execute("PRAGMA application_id").fetchone()
             [version] = database.execute("PRAGMA user_version").fetchone()
-    except sqlite3.Error as error:
+    except _BROKEN as error:
         return f"cannot be read: {error}; make it again with `fingerd-sd compile`"
     if (whose, version) != (APPLICATION, VERSION):
         return "is no database of users of this version; make it with `fingerd-sd compile`"
@@ -88,7 +91,7 @@ class _Reader:
         """Return the rows. Raises SourceError where the database cannot be read in time."""
         try:
             return await self._shared.call((query, values), self._ask, query, values)
-        except sqlite3.Error as error:
+        except _BROKEN as error:
             raise SourceError(f"{self._path}: {error}") from error
 
     def _ask(self, query: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:

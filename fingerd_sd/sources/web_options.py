@@ -24,7 +24,7 @@ USER = "{user}"
 AIOHTTP = "aiohttp: install python3-aiohttp (Debian, Fedora), python-aiohttp (Arch), aiohttp (PyPI)"
 MAX_TIMEOUT = 3600.0  # seconds
 YEAR = 365 * 86400.0  # seconds
-MAX_BODY = 1 << 20  # octets: HTML takes 0.3 s of a processor for so many
+MAX_BODY = 1 << 20  # octets; of HTML there is a bound of its own, web_text.py
 MAX_RUNNING = 256  # connections
 MAX_SECRET = 8192  # octets: what servers take as one header
 

@@ -8,14 +8,20 @@ its daily work. Only the layout is done here. Scripts, styles and forms are not 
 from __future__ import annotations
 
 import codecs
+import importlib.util
 import re
 import textwrap
+from encodings import normalize_encoding
+from encodings.aliases import aliases
 from typing import Any
 
 from fingerd_sd.sources.web_failures import PageError
 from fingerd_sd.text import decode
 
 WIDTH = 78  # columns of a paragraph: a terminal has 80
+# Octets of HTML, in UTF-8. To libxml2 a tag costs the square of its attributes: at worst this takes
+# a second of a processor, eight times as much more than a minute.
+MAX_HTML = 1 << 17
 SNIFF = 1024  # octets in which a page names its charset: HTML, "prescan a byte stream"
 LXML = "lxml: install python3-lxml (Debian, Fedora), python-lxml (Arch), lxml (PyPI)"
 
@@ -37,8 +43,8 @@ _LINES = _tags("div li dt dd tr section article header footer main nav aside fig
 def to_text(body: bytes, content_type: str) -> str:
     """Return the text of a page whose Content-Type is `content_type`, "" where it has none.
 
-    Raises PageError where it is no text, or is HTML and lxml is not there. It may take 20 ms for
-    64 KiB of HTML: call it in a thread.
+    Raises PageError where it is no text, or is HTML and longer than MAX_HTML, or lxml is not there.
+    It may take 20 ms for 64 KiB of HTML: call it in a thread.
     """
     kind, _, parameters = content_type.partition(";")
     kind = kind.strip().lower()
@@ -63,17 +69,31 @@ def _charset(parameters: str) -> str:
 
 def _decode(body: bytes, charset: str) -> str:
     """Return `body` as text: in `charset` where that is one of text, else UTF-8, else Latin-1."""
-    try:
-        name = codecs.lookup(charset).name if charset else ""
-    except (LookupError, ValueError):
-        name = ""
+    name = _codec(charset)
     if not name.startswith(_CHARSETS) or name in ("utf-8", "utf-7"):
         return decode(body)
     return body.decode(name, "replace").removeprefix("\ufeff")
 
 
+def _codec(charset: str) -> str:
+    """Return what Python calls `charset`, "" where it has none. Only what there is is looked up:
+    Python remembers every name for ever, and a site can think of ever new ones.
+    """
+    name = normalize_encoding(charset).lower()
+    name = aliases.get(name, name)
+    if not name or "." in name or importlib.util.find_spec(f"encodings.{name}") is None:
+        return ""
+    try:
+        return codecs.lookup(name).name
+    except LookupError:  # a module there that is no codec
+        return ""
+
+
 def html_to_text(html: str) -> str:
-    """Return what a reader would see of `html`, with LF line ends, wrapped at WIDTH columns."""
+    """Return what a reader would see of `html`, with LF line ends, wrapped at WIDTH columns.
+
+    Raises PageError, as to_text.
+    """
     try:
         from lxml import etree
     except ImportError:
@@ -84,6 +104,8 @@ def html_to_text(html: str) -> str:
         encoding="utf-8", no_network=True, remove_comments=True, remove_pis=True
     )
     octets = html.replace("\0", "").encode("utf-8", "replace")
+    if len(octets) > MAX_HTML:
+        raise PageError(f"longer than {MAX_HTML} octets of HTML")
     try:
         tree = etree.fromstring(octets, parser) if octets.strip() else None
     except etree.LxmlError:
