@@ -17,6 +17,7 @@ from pathlib import Path
 
 BEGIN = "<!-- what make torture wrote: begin -->\n"
 END = "<!-- what make torture wrote: end -->\n"
+NOT_RUN = "–"  # what a run lacks
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +43,21 @@ def read(file: Path) -> list[Row]:
 
 
 def lay_out(runs: Sequence[Iterable[Row]], about: str) -> str:
-    """Return the table; a column for each run, a row for each thing done on each machine."""
-    rows: dict[tuple[str, str, str], list[str]] = {}
+    """Return the table: a row for each thing done, a column for each machine; in each cell what
+    the runs found, one under the other where that differs.
+    """
+    cells: dict[tuple[str, str], dict[str, list[str]]] = {}
+    releases: dict[str, None] = {}
     for number, run in enumerate(runs):
         for row in run:
-            figures = rows.setdefault((row.test, row.what, row.release), ["–"] * len(runs))
-            figures[number] = row.figure
-    heads = [f"run {number + 1}" for number in range(len(runs))]
-    lines = [["what was done", "on", *heads, "shown by"], ["---"] * (len(runs) + 3)]
-    lines += [
-        [what, release, *figures, f"`{test}`"] for (test, what, release), figures in rows.items()
-    ]
+            releases[row.release] = None
+            found = cells.setdefault((row.test, row.what), {})
+            found.setdefault(row.release, [NOT_RUN] * len(runs))[number] = row.figure
+    lines = [["what was done", *releases, "shown by"], ["---"] * (len(releases) + 2)]
+    for (test, what), found in cells.items():
+        none = [NOT_RUN]
+        figures = ["<br>".join(dict.fromkeys(found.get(name, none))) for name in releases]
+        lines.append([what, *figures, f"`{test}`"])
     table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
     return f"{about}\n\n{table}"
 
@@ -68,8 +73,9 @@ def place(page: str, table: str) -> str:
 def main(page: Path, runs: Sequence[Path]) -> None:
     """Put the table of `runs` into `page`."""
     about = (
-        f"`make torture`, {len(runs)} runs, {datetime.now(UTC):%Y-%m-%d},"
-        f" {os.cpu_count()} processors, Linux {os.uname().release.split('-')[0]}:"
+        f"{len(runs)} runs of `tests/system/torture`, {datetime.now(UTC):%Y-%m-%d},"
+        f" {os.cpu_count()} processors,"
+        f" Linux {os.uname().release.split('-')[0]}; two figures where the runs differ:"
     )
     table = lay_out([read(run) for run in runs], about)
     page.write_text(place(page.read_text(encoding="utf-8"), table), encoding="utf-8")
