@@ -30,10 +30,9 @@ RECEIVE = 4096  # octets at once: a whole query and what follows it
 CHUNK = 65536  # octets of an answer between two looks at how much has gone
 LINGER = 2.0  # seconds to go on reading what a client still sends after its answer
 LINGER_OCTETS = 1 << 22  # octets of the same: a client that is still talking then loses its answer
+BATCH = 64  # connections to read from for one wake-up of the loop, as many as it accepts
 
 # As plain numbers: joining the socket module's flags costs as much as looking an answer up.
-_BATCH = 64  # connections to read from for one wake-up of the loop, as many as it accepts
-
 AT_ONCE = int(socket.MSG_DONTWAIT)
 _SEND = int(socket.MSG_DONTWAIT | socket.MSG_MORE)
 _OUTPUT = int(socket.SHUT_WR)
@@ -101,7 +100,7 @@ class Readers:
         del self._waiting[fd]
 
     def _wake(self) -> None:
-        for fd, _ in self._epoll.poll(0, _BATCH):
+        for fd, _ in self._epoll.poll(0, BATCH):
             connection = self._waiting.get(fd)
             if connection is not None:
                 connection.readable()

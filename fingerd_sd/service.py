@@ -23,10 +23,14 @@ from fingerd_sd.pool import Pool
 from fingerd_sd.ruip import LIMIT, Ruip
 from fingerd_sd.server import Limits, QueryLog, Server
 from fingerd_sd.systemd import Notifier
+from fingerd_sd.text import one_line
 
 log = logging.getLogger(__name__)
 
 STATUS_EVERY = 2.0  # seconds between two STATUS= at the least: a message takes 0.2 ms
+STATUS_LENGTH = 900  # characters: systemd takes no message of more than 4,096 octets
+ALIVE = "WATCHDOG=1"
+RETRY = 0.25  # seconds until systemd is told what it did not take
 EXTEND_EVERY = 1.0  # seconds between two requests for more time to stop
 EXTEND_BY = 5_000_000  # microseconds asked for each time
 CLOSE = 2.0  # seconds that the sources get to close what they keep open, when the process leaves
@@ -74,6 +78,7 @@ class Service:
         self._reloading: asyncio.Task[None] | None = None
         self._reload_again = False
         self._idle_timer: asyncio.TimerHandle | None = None
+        self._retry: asyncio.TimerHandle | None = None
         self._dropped_told = 0
         self._notices = Notices()
         self._notices_timer: asyncio.TimerHandle | None = None
@@ -89,7 +94,7 @@ class Service:
         loop.add_signal_handler(signal.SIGHUP, self._told_to_reload)
         self._server.start(self._listeners)
         self._ping()
-        self._notifier.tell("READY=1", self._status())
+        self._notify("READY=1", self._status())
         self._await_change()
         self._watch_idle()
         log.info("Serving %s", ", ".join(map(_name, self._listeners)), extra={"event": "STARTED"})
@@ -107,7 +112,7 @@ class Service:
 
     async def _leave(self) -> None:
         self._server.stop_accepting()
-        self._notifier.tell("STOPPING=1", self._status())
+        self._notify("STOPPING=1", self._status())
         extender = asyncio.create_task(self._ask_for_time())
         drained = asyncio.create_task(self._server.drain())
         hurried = asyncio.create_task(self._stop_at_once.wait())
@@ -127,7 +132,7 @@ class Service:
         """Keep systemd from killing a drain that takes long: sd_notify(3), EXTEND_TIMEOUT_USEC."""
         while True:
             await asyncio.sleep(EXTEND_EVERY)
-            self._notifier.tell(f"EXTEND_TIMEOUT_USEC={EXTEND_BY}", self._status())
+            self._notify(f"EXTEND_TIMEOUT_USEC={EXTEND_BY}", self._status())
 
     def _watch_idle(self) -> None:
         """Stop where no connection was open for `idle_exit` seconds, else look again then.
@@ -160,7 +165,7 @@ class Service:
             return
         # In one message: systemd.service(5), Type=notify-reload.
         usec = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
-        self._notifier.tell("RELOADING=1", f"MONOTONIC_USEC={usec}")
+        self._notify("RELOADING=1", f"MONOTONIC_USEC={usec}")
         self._reloading = self._loop.create_task(self._reload())
 
     async def _reload(self) -> None:
@@ -196,7 +201,7 @@ class Service:
             self._reload_again = False
             self._told_to_reload()
         else:
-            self._notifier.tell("READY=1", self._status())
+            self._notify("READY=1", self._status())
 
     def _use(self, setup: Setup) -> None:
         closing = self._loop.create_task(self._setup.ruip.close())
@@ -242,10 +247,19 @@ class Service:
 
     # --- what systemd is told meanwhile ---
 
+    def _notify(self, *assignments: str) -> None:
+        """Tell systemd; where it does not read now, tell it soon how things are then."""
+        if not self._notifier.tell(*assignments) and self._retry is None:
+            self._retry = self._loop.call_later(RETRY, self._notify_again)
+
+    def _notify_again(self) -> None:
+        self._retry = None
+        self._notify(ALIVE, self._status())
+
     def _ping(self) -> None:
         """Feed the watchdog from the loop itself, so that a loop that hangs is noticed."""
         if self._watchdog is not None:
-            self._notifier.tell("WATCHDOG=1")
+            self._notify(ALIVE)
             self._loop.call_later(self._watchdog, self._ping)
 
     def _await_change(self) -> None:
@@ -265,14 +279,14 @@ class Service:
             )
             if self._journal.dropped == dropped:  # else this entry was dropped too
                 self._dropped_told = dropped
-        self._notifier.tell(self._status())
+        self._notify(self._status())
         self._await_change()
 
     def _status(self) -> str:
         trouble = f"; old configuration in use: {self._trouble}" if self._trouble else ""
         told = filter(None, (self._server.paused, self._setup.ruip.trouble))
         unwell = "".join(f"; {what}" for what in told)
-        return f"STATUS={self._counts()}{trouble}{unwell}".replace("\n", " ")
+        return f"STATUS={one_line(f'{self._counts()}{trouble}{unwell}', STATUS_LENGTH)}"
 
     def _counts(self) -> str:
         counts = self._server.counts

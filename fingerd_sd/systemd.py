@@ -11,6 +11,7 @@ stable form: sd_notify(3), NOTES.
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import socket
@@ -87,21 +88,25 @@ class Notifier:
             self._socket.close()
             self._socket = None
 
-    def tell(self, *assignments: str) -> None:
-        """Send `assignments`, such as "READY=1", in one message. It never waits: where systemd does
-        not read now, a change of state goes before the next message, and all else is dropped.
+    def tell(self, *assignments: str) -> bool:
+        """Send `assignments`, such as "READY=1", in one message, and return whether systemd has
+        taken all. It never waits: where systemd does not read now, a change of state goes before
+        the next message, and all else is dropped. So is what can never be sent.
         """
         if self._socket is None:
-            return
+            return True
         self._unsent.append("\n".join(assignments))
-        try:
-            while self._unsent:
-                message = self._unsent[0].encode("utf-8", "backslashreplace")
+        while self._unsent:
+            message = self._unsent[0].encode("utf-8", "backslashreplace")
+            try:
                 self._socket.sendto(message, self._address)
-                del self._unsent[0]
-        except OSError:  # EAGAIN: its queue is full; ENOENT, ECONNREFUSED: it is gone
-            if assignments[0] not in STATES:
-                self._unsent.pop()
+            except OSError as error:  # EAGAIN: its queue is full; ENOENT, ECONNREFUSED: it is gone
+                if error.errno != errno.EMSGSIZE:
+                    if assignments[0] not in STATES:
+                        self._unsent.pop()
+                    return False
+            del self._unsent[0]
+        return True
 
 
 def watchdog_interval(environment: Mapping[str, str]) -> float | None:

@@ -92,6 +92,17 @@ def test_out_of_descriptors_nobody_is_taken_for_hidden(nss: Accounts, left: int)
     assert person("alice").plan == ""
 
 
+@pytest.mark.parametrize("user", ["alice", "nobody-has-this"], ids=["hidden", "absent"])
+@pytest.mark.parametrize("left", range(3))
+def test_out_of_descriptors_hidden_and_absent_are_alike(
+    nss: Accounts, user: str, left: int
+) -> None:
+    nss.add("alice")
+    with descriptors_left(left), pytest.raises(OSError, match="Too many open files"):
+        look_up(user, OURS)
+    assert isinstance(look_up(user, OURS), Absent)
+
+
 def test_out_of_descriptors_nobody_is_taken_for_absent() -> None:
     """The pwd module says KeyError where NSS cannot open its files."""
     with descriptors_left(), pytest.raises(OSError, match="Too many open files"):

@@ -41,15 +41,20 @@ class Systemd(Notifier):
         self.messages: list[tuple[str, ...]] = []
         self.threads: set[int] = set()
         self.on_message: Callable[[tuple[str, ...]], object] = lambda message: None
+        self.deaf_for = 0  # messages
 
     @property
     def heard(self) -> bool:
         return self._heard
 
-    def tell(self, *assignments: str) -> None:
+    def tell(self, *assignments: str) -> bool:
+        if self.deaf_for:
+            self.deaf_for -= 1
+            return False
         self.messages.append(assignments)
         self.threads.add(threading.get_ident())
         self.on_message(assignments)
+        return True
 
     def count(self, assignment: str) -> int:
         """Return how many messages have `assignment`, or begin an assignment with it."""
@@ -662,6 +667,41 @@ def test_the_watchdog_is_fed_from_the_loop_itself() -> None:
             await live.told("WATCHDOG=1", 5)
             assert live.systemd.threads == {threading.get_ident()}
             assert ("WATCHDOG=1",) in live.systemd.messages
+
+    run(scenario())
+
+
+def test_a_ping_that_was_not_taken_is_soon_followed_by_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The next one in turn comes when all of the watchdog's time is over: too late."""
+    monkeypatch.setattr("fingerd_sd.service.RETRY", 0.001)
+    systemd = Systemd()
+
+    async def scenario() -> None:
+        async with running(setup_of(village()), systemd=systemd, watchdog=3600):
+            systemd.deaf_for, systemd.messages = 3, []
+            systemd.on_message = lambda message: None
+            os.kill(os.getpid(), signal.SIGHUP)
+            await until(lambda: systemd.count("WATCHDOG=1") > 0)
+            assert systemd.deaf_for == 0
+
+    run(scenario())
+
+
+def test_a_reload_with_a_mistake_of_any_length_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    systemd = Systemd()
+
+    def load() -> Setup:
+        raise ConfigError([Mistake(Path("fingerd.toml"), "networks", "x\n" * 100_000)])
+
+    async def scenario() -> None:
+        async with running(setup_of(village()), load, systemd=systemd):
+            os.kill(os.getpid(), signal.SIGHUP)
+            await until(lambda: systemd.kinds()[-1:] == ["READY"] and len(systemd.kinds()) > 2)
+            assert "networks" in systemd.status()
+            longest = max(len("\n".join(message).encode()) for message in systemd.messages)
+            assert longest < 4096  # NOTIFY_BUFFER_MAX of systemd
 
     run(scenario())
 

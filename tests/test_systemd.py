@@ -207,8 +207,8 @@ def test_a_systemd_that_does_not_read_is_not_waited_for_and_misses_no_change_of_
         systemd.bind(path)
         _fill(notifier)
         notifier.tell("RELOADING=1", "MONOTONIC_USEC=5")
-        notifier.tell("STATUS=busy")
-        notifier.tell("READY=1", "STATUS=done")
+        assert not notifier.tell("STATUS=busy")
+        assert not notifier.tell("READY=1", "STATUS=done")
         assert set(_all_told(systemd)) == {b"WATCHDOG=1"}
         notifier.tell("WATCHDOG=1")
         assert _all_told(systemd) == [
@@ -216,6 +216,18 @@ def test_a_systemd_that_does_not_read_is_not_waited_for_and_misses_no_change_of_
             b"READY=1\nSTATUS=done",
             b"WATCHDOG=1",
         ]
+
+
+def test_what_can_never_be_sent_stops_nothing_that_comes_after(tmp_path: Path) -> None:
+    path = str(tmp_path / "notify")
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd,
+        closing(Notifier({"NOTIFY_SOCKET": path})) as notifier,
+    ):
+        systemd.bind(path)
+        assert notifier.tell("READY=1", f"STATUS={'x' * (1 << 22)}")
+        assert notifier.tell("WATCHDOG=1")
+        assert _all_told(systemd) == [b"WATCHDOG=1"]
 
 
 def test_it_needs_no_descriptor_to_tell(tmp_path: Path) -> None:

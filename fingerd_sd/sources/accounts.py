@@ -12,6 +12,7 @@ import os
 import pwd
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -25,6 +26,7 @@ from fingerd_sd.sources.sessions import Reader, Sessions
 from fingerd_sd.sources.userfile import STARVED, Hidden, Home
 from fingerd_sd.text import decode
 
+LOOKING = 3  # descriptors: the home, a file in it as a place, and as a file
 MAX_THREADS = 8  # look-ups at once; more wait, each within its deadline
 TIMEOUT = 5.0  # seconds for one look-up
 LIFETIME = 2.0  # seconds: a new plan shows at once, a thousand queries a second cost one look-up
@@ -126,13 +128,27 @@ def _all_names(options: Options) -> words.Index:
 
 def look_up(user: str, options: Options) -> Person | Absent:
     """Return the account `user`, or why it is not shown. It blocks for as long as NSS and the disk
-    do. getpwnam(3) says what an account is. Raises OSError where no file can be opened.
+    do. getpwnam(3) says what an account is. Raises OSError where files cannot be opened.
     """
+    found = _look_up(user, options)
+    if isinstance(found, Absent):
+        _need_descriptors()
+    return found
+
+
+def _need_descriptors() -> None:
+    """Raise OSError where there are too few descriptors left to look into a home: then it is not
+    known who is absent. For all reasons alike, so that they cannot be told apart by this.
+    """
+    with ExitStack() as opened:
+        for _ in range(LOOKING):
+            opened.callback(os.close, os.open("/", os.O_PATH | os.O_CLOEXEC))
+
+
+def _look_up(user: str, options: Options) -> Person | Absent:
     try:
         account = pwd.getpwnam(user)
-    except (KeyError, ValueError):  # no such account; a name with a NUL, which none has
-        # KeyError as well where NSS was out of descriptors; then this raises.
-        os.close(os.open("/", os.O_PATH | os.O_CLOEXEC))
+    except (KeyError, ValueError):  # no such account, or no descriptor; a NUL, which no name has
         return Absent("no such account")
     if account.pw_name != user:
         return Absent(f'the account is called "{account.pw_name}"')
