@@ -9,9 +9,10 @@ from statistics import median
 from typing import Any
 
 from . import cold, peers
-from .rounds import LATE, Round
+from .rounds import FULL, LATE, Round
 
-AT = "256"  # clients, where the ratios are taken
+AT = FULL  # where the ratios are taken
+SLACK = "256"  # clients: the same while the load generator is what is waited for
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,14 @@ def _cost(rounds: list[Round]) -> list[Bound]:
         against(peers.GO, 0.8, "no query log ÷ Go"),
         against(peers.BSD, 0.01, "no query log ÷ Debian's fingerd"),
         against(c, 1.3, "asked after accept: no query log ÷ C", at=LATE),
+        beside(quiet, c, 1.25, f"{SLACK} clients, server not full: no query log ÷ C", SLACK),
+        beside(logging, c, 1.6, f"{SLACK} clients, server not full: with it ÷ C", SLACK),
+        beside(quiet, peers.TWISTED, 0.5, "the same: no query log ÷ Twisted's tutorial", SLACK),
+        beside(c, peers.TWISTED, 0.5, "the same: C ÷ Twisted's tutorial", SLACK),
+        beside(quiet, peers.PROTOCOL, 0.33, "the same: no query log ÷ asyncio Protocol", SLACK),
+        beside(quiet, peers.PYFINGERD, 0.25, "the same: no query log ÷ pyfingerd", SLACK),
+        beside(quiet, peers.GO, 0.8, "the same: no query log ÷ Go", SLACK),
+        beside(quiet, peers.BSD, 0.01, "the same: no query log ÷ Debian's fingerd", SLACK),
         beside(plain, c, 1.25, "beside: plain socket, no query log ÷ C"),
         beside(plain, c, 1.3, "beside: plain socket, asked after accept ÷ C", at=LATE),
         beside(quiet, helped, 1.25, "beside: no query log ÷ C with the same help of the kernel"),

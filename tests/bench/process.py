@@ -10,7 +10,10 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
@@ -27,6 +30,18 @@ JOURNAL = (
     "mount -t tmpfs tmpfs /run && mkdir -p /run/systemd/journal"
     " && mount --bind '{folder}' /run/systemd/journal"
 )
+
+
+@contextmanager
+def other_work() -> Iterator[None]:
+    """Keep the servers' core at work, as other programs do: a server then gets half of it."""
+    spin = [sys.executable, "-c", "while True: pass"]
+    process = subprocess.Popen(["taskset", "-c", str(SERVER_CORE), *spin])
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
 
 
 class ServerError(Exception):

@@ -13,14 +13,16 @@ from contextlib import ExitStack
 from .load import measure
 from .peers import Peer
 from .plan import Plan
-from .process import Server, ServerError
+from .process import Server, ServerError, other_work
 
 LATE = "late"  # 256 clients that ask 10 ms after connect(), when they have been accepted
 LATE_CLIENTS = 256
 LATE_WAIT = 10  # ms
+FULL = "full"  # 256 clients, while the servers' core has other work: so the server is waited for
+FULL_CLIENTS = 256
 JUNK_CLIENTS = 64
 
-Round = dict[str, dict[str, dict[str, float]]]  # peer → number of clients, or LATE → sample
+Round = dict[str, dict[str, dict[str, float]]]  # peer → number of clients, LATE or FULL → sample
 
 
 def start(stack: ExitStack, peers: Sequence[Peer], missing: dict[str, str]) -> list[Server]:
@@ -51,6 +53,10 @@ def rounds(servers: list[Server], plan: Plan, tell: Callable[[str], None]) -> li
             if not server.peer.forks:
                 late = measure(server, LATE_CLIENTS, count, mode="late", wait=LATE_WAIT)
                 this[server.peer.name][LATE] = late.as_dict()
+        with other_work():
+            for server in servers[number % len(servers) :] + servers[: number % len(servers)]:
+                full = measure(server, FULL_CLIENTS, plan.count(server.peer, FULL_CLIENTS))
+                this[server.peer.name][FULL] = full.as_dict()
         found.append(this)
         tell(f"round {number + 1} of {plan.rounds}")
     return found
