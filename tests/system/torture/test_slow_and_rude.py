@@ -23,7 +23,7 @@ from .rude import KINDS
 
 CLIENTS = 4
 QUERIES = 1500  # in one run
-ROUNDS = 5  # of a quiet run and another one
+ROUNDS = 3  # of a quiet run and another one
 TRIES = 3  # of all rounds: a machine may be busy with something else for as long as they take
 RATIO = 3.0
 MEMORY = 128 << 10  # KiB: half of MemoryMax=
