@@ -66,8 +66,8 @@ audiences = ["asks the web"]
 
 @dataclass(frozen=True, slots=True)
 class Clients:
-    """Two addresses that no test before has used, and what the log may have of them: a limited
-    client of IPv6 is its network.
+    """Two addresses in networks that no other test uses, and what the log may have of them: a
+    limited client of IPv6 is its network.
     """
 
     addresses: tuple[str, str]
@@ -96,7 +96,7 @@ class Clients:
 
 
 MODES = {
-    "none": Clients(("203.0.113.177", "2001:db8:77:4242::77:beef"), frozenset({"-"})),
+    "none": Clients(("198.18.77.177", "2001:db8:77:4242::77:beef"), frozenset({"-"})),
     "prefix": Clients(
         ("198.51.100.188", "2001:db8:88:4343::88:face"),
         frozenset({"198.51.100.0/24", "2001:db8:88::/48"}),
