@@ -132,9 +132,9 @@ dist: .venv/ready
 	.venv/bin/twine check --strict dist/*
 
 install: install-data
-	install -d $(BIN) $(LIB)/fingerd_sd/sources
-	install -m 644 fingerd_sd/*.py fingerd_sd/py.typed $(LIB)/fingerd_sd
-	install -m 644 fingerd_sd/sources/*.py $(LIB)/fingerd_sd/sources
+	install -d $(BIN) $(LIB)
+	find fingerd_sd -name '*.py' -o -name py.typed | \
+	    while read -r file; do install -D -m 644 "$$file" "$(LIB)/$$file" || exit 1; done
 	$(PYTHON) -m compileall -q -s "$(DESTDIR)" -p / $(LIB)
 	sed 's|@LIB@|$(PREFIX)/lib/fingerd-sd|; s|@PYTHON@|$(PYTHON)|' packaging/launcher.py \
 	    > $(BIN)/fingerd-sd

@@ -11,8 +11,8 @@ import importlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias, cast
 
-from fingerd_sd.config import Table
-from fingerd_sd.directory import Source
+from fingerd_sd.config.table import Table
+from fingerd_sd.directory.source import Source
 
 # Reads its options from the table through the getters, reports mistakes to it, and returns a source
 # with the given name; it starts nothing and keeps nothing open, since `check` calls it too.
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 GROUP = "fingerd_sd.sources"
 BUILT_IN = {
-    "static": "fingerd_sd.sources.static:read",
-    "accounts": "fingerd_sd.sources.accounts:read",
-    "command": "fingerd_sd.sources.command:read",
-    "web": "fingerd_sd.sources.web:read",
+    "static": "fingerd_sd.sources.static.source:read",
+    "accounts": "fingerd_sd.sources.accounts.source:read",
+    "command": "fingerd_sd.sources.command.source:read",
+    "web": "fingerd_sd.sources.web.source:read",
 }
 
 

@@ -6,18 +6,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
-from fingerd_sd.entry import ATOMS, Absent, Entry
-from fingerd_sd.journal import MAX_FIELD, MESSAGE_IDS, NativeJournal
-from fingerd_sd.policy import Audience
-from fingerd_sd.query import QueryError, line_length, parse
-from fingerd_sd.ruip import BAD, FAILED, Answer, Ruip
-from fingerd_sd.server import Limits
-from fingerd_sd.text import escaped, is_printable
+from fingerd_sd.config.server import Limits
+from fingerd_sd.directory.answer import BAD, FAILED, Answer
+from fingerd_sd.directory.ruip import Ruip
+from fingerd_sd.policy.audience import Audience
+from fingerd_sd.process.journal import MAX_FIELD, MESSAGE_IDS, NativeJournal, Queried
+from fingerd_sd.protocol.entry import ATOMS, Absent, Entry
+from fingerd_sd.protocol.query import QueryError, line_length, parse
+from fingerd_sd.protocol.text import escaped, is_printable
 
-from ..houses import ALICE, SAM, VILLAGE, Told, networks, ruip, static
-from ..journald import read_entry
-from ..test_query import render
-from ..wire import serving
+from ..helpers.houses import ALICE, SAM, VILLAGE, Told, networks, ruip, static
+from ..helpers.journald import read_entry
+from ..helpers.wire import serving
+from ..protocol.test_query import render
 from .target import SEPARATOR, Target, any_text, assert_sendable, parts, quiet
 
 EVERYTHING = Audience(
@@ -90,7 +91,7 @@ async def _answer(house: Ruip, octets: bytes) -> Answer:
 def _logged(answer: Answer) -> None:
     """No query adds a field to the journal's entry, and each is told by its own text."""
     journal = _Journal()
-    journal.query(answer.query, "192.0.2.1", "guests", answer.result, "static", 1, 1)
+    journal.query(Queried(answer.query, "192.0.2.1", "guests", answer.result, "static", 1, 1))
     entry = read_entry(journal.sent)
     assert set(entry) == FIELDS
     assert entry["FINGER_QUERY"] == answer.query

@@ -12,22 +12,25 @@ from math import isfinite
 from pathlib import Path
 from unittest.mock import patch
 
-from fingerd_sd import settings
-from fingerd_sd.config import ConfigError, Mistake
-from fingerd_sd.directory import SourceError
-from fingerd_sd.entry import ATOMS, Entry, Person, Text
-from fingerd_sd.presence import short_form
-from fingerd_sd.query import Query, parse
-from fingerd_sd.reply import encode, long_form
-from fingerd_sd.sources import users_compile, utmp
-from fingerd_sd.sources.accounts import Options, look_up
-from fingerd_sd.sources.last_login import Records, last_login
-from fingerd_sd.sources.logind import LoggedIn
-from fingerd_sd.sources.sessions import complete
-from fingerd_sd.sources.static import StaticSource
-from fingerd_sd.sources.userfile import CUT_MARK, MAX_USER_FILE
-from fingerd_sd.sources.users_db import DatabaseSource, fault
-from fingerd_sd.text import is_printable
+from fingerd_sd.commands import settings
+from fingerd_sd.config.mistakes import ConfigError, Mistake
+from fingerd_sd.config.server import DAY
+from fingerd_sd.directory.source import SourceError
+from fingerd_sd.protocol.entry import ATOMS, Entry, Person, Text
+from fingerd_sd.protocol.layout.long import long_form
+from fingerd_sd.protocol.layout.short import short_form
+from fingerd_sd.protocol.query import Query, parse
+from fingerd_sd.protocol.reply import encode
+from fingerd_sd.protocol.text import CUT_MARK, is_printable
+from fingerd_sd.sources.accounts import utmp
+from fingerd_sd.sources.accounts.home import MAX_USER_FILE
+from fingerd_sd.sources.accounts.last_login import Records, last_login
+from fingerd_sd.sources.accounts.logind import LoggedIn
+from fingerd_sd.sources.accounts.sessions import complete
+from fingerd_sd.sources.accounts.source import Options, look_up
+from fingerd_sd.sources.static import compile as users_compile
+from fingerd_sd.sources.static.database import DatabaseSource, fault
+from fingerd_sd.sources.static.source import StaticSource
 
 from .target import SEPARATOR, Target, assert_sendable, folder, parts, quiet
 
@@ -111,8 +114,8 @@ def _load(here: Path) -> settings.Settings | None:
 def _used(loaded: settings.Settings, here: Path) -> settings.Settings:
     _assert_told(*loaded.warnings)
     limits = loaded.limits
-    assert 0 < limits.query_timeout <= settings.DAY
-    assert 0 < limits.answer_timeout <= settings.DAY
+    assert 0 < limits.query_timeout <= DAY
+    assert 0 < limits.answer_timeout <= DAY
     assert isfinite(loaded.idle_exit)
     assert loaded.sources or "[[source]]" not in (here / "fingerd.toml").read_text()
     names = [audience.name for audience in loaded.audiences]

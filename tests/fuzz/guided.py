@@ -43,7 +43,13 @@ def main(arguments: list[str]) -> None:
     fuzz(targets[name], options)
 
 
-LATE = ("static", "command", "web", "users_db", "web_client")  # imported when first needed
+LATE = (
+    "static.source",
+    "static.database",
+    "command.source",
+    "web.source",
+    "web.client",
+)  # imported when needed
 
 
 if __name__ == "__main__":

@@ -15,17 +15,19 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
-from fingerd_sd.directory import SourceError
-from fingerd_sd.entry import ATOMS, Login, Mail, Person, Session, Text
-from fingerd_sd.forward import MAX_OCTETS, Forwarder, ForwardError
-from fingerd_sd.presence import short_form
-from fingerd_sd.query import Query
-from fingerd_sd.reply import encode, long_form
-from fingerd_sd.sources import logind
-from fingerd_sd.sources.moment import moment
-from fingerd_sd.sources.sessions import complete
-from fingerd_sd.sources.web_failures import PageError
-from fingerd_sd.sources.web_text import to_text
+from fingerd_sd.directory.relay import ForwardError
+from fingerd_sd.directory.source import SourceError
+from fingerd_sd.protocol.entry import ATOMS, Login, Mail, Person, Session, Text
+from fingerd_sd.protocol.layout.long import long_form
+from fingerd_sd.protocol.layout.short import short_form
+from fingerd_sd.protocol.query import Query
+from fingerd_sd.protocol.reply import encode
+from fingerd_sd.serving.forward import MAX_OCTETS, Forwarder
+from fingerd_sd.sources.accounts import logind
+from fingerd_sd.sources.accounts.moment import moment
+from fingerd_sd.sources.accounts.sessions import complete
+from fingerd_sd.sources.web.failures import PageError
+from fingerd_sd.sources.web.text import to_text
 
 from .target import SEPARATOR, Target, any_text, assert_sendable, folder, parts, quiet
 
@@ -121,7 +123,7 @@ def http(octets: bytes) -> None:
 
 
 async def _fetch(answers: list[bytes]) -> None:
-    from fingerd_sd.sources.web_client import WELL, Client
+    from fingerd_sd.sources.web.client import WELL, Client
 
     async with _saying(answers) as port, asyncio.timeout(PATIENCE):
         client = Client({}, 2, MAX_BODY, PATIENCE, CONTEXT)

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TypeVar
 from unittest.mock import patch
 
-from fingerd_sd import pool
-from fingerd_sd.text import is_printable
+from fingerd_sd.process import threads as pool
+from fingerd_sd.protocol.text import is_printable
 
 T = TypeVar("T")
 

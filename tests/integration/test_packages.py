@@ -18,7 +18,7 @@ import pytest
 
 from fingerd_sd import __version__
 
-from ..builds import TREE, built, built_elsewhere, dist, need, run
+from ..helpers.builds import TREE, built, built_elsewhere, dist, need, run
 
 SPEC = TREE / "packaging/fedora/fingerd-sd.spec"
 PKGBUILD = TREE / "packaging/arch/PKGBUILD"

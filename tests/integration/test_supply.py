@@ -12,8 +12,8 @@ import pytest
 
 from fingerd_sd import __version__
 
-from ..builds import TREE, cannot_run, run
-from ..test_supply import LOCKS, pins
+from ..helpers.builds import TREE, cannot_run, run
+from ..project.test_supply import LOCKS, pins
 
 READY = "build/supply/ready"  # what makes the bills; not made here, since that takes a network
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from ..builds import dist, run
+from ..helpers.builds import dist, run
 from .process import PATIENCE, ROOT, configured, everything, listener, serving
 
 MOSHEZ = '[[source]]\ntype = "static"\nusers = { moshez = "Happy and well" }\n'

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from ..builds import cannot_run
+from ..helpers.builds import cannot_run
 from . import project, roots
 from .finger import PROBE, Finger
 from .machine import Machine

@@ -28,7 +28,7 @@ OWN = ("(", "-not", "-type", "d", "-o", "-name", "*finger*", ")")
 PROBE = '''
 """A source that misbehaves when it is told to."""
 import asyncio, os, time
-from fingerd_sd.entry import Text
+from fingerd_sd.protocol.entry import Text
 
 class Probe:
     timeout = 30.0

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from ..builds import TREE, built, built_later
+from ..helpers.builds import TREE, built, built_later
 from . import project
 from .finger import HAPPY, MOSHEZ, SERVICE, SOCKET, Finger
 from .machine import Machine

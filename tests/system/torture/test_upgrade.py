@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from ...builds import built, built_later
+from ...helpers.builds import built, built_later
 from ..finger import HAPPY, MOSHEZ, SERVICE, SOCKET, Finger
 from ..machine import Machine
 from ..package import DROP_IN, install, version

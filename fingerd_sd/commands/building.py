@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: MIT
+"""What `serve` and `ask` share: a configuration becomes a Ruip, and records go to a log."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from pathlib import Path
+
+from fingerd_sd.commands import settings
+from fingerd_sd.commands.settings import Settings
+from fingerd_sd.config.mistakes import ConfigError
+from fingerd_sd.directory.lookup import Directory
+from fingerd_sd.directory.relay import Relay
+from fingerd_sd.directory.ruip import Ruip
+from fingerd_sd.policy.rules import Policy
+from fingerd_sd.process.journal import Journal, JournalHandler
+
+
+def loaded(config: Path | None) -> Settings | None:
+    """Return the configuration, as settings.load_from does. Where there are mistakes, print them
+    on standard error and return None.
+    """
+    try:
+        return settings.load_from(config)
+    except ConfigError as error:
+        for mistake in error.mistakes:
+            print(mistake, file=sys.stderr)
+    return None
+
+
+def ruip_of(loaded: Settings) -> Ruip:
+    """Return what answers by the configuration `loaded`."""
+    policy = Policy(loaded.audiences, loaded.log_client)
+    return Ruip(policy, Directory(loaded.sources), time.monotonic, _forwarder(loaded))
+
+
+def _forwarder(loaded: Settings) -> Relay | None:
+    """Return the forwarder, whose deadline is the client's, less what it takes to say so; None
+    where nobody may have a query relayed.
+    """
+    if not any(audience.forward for audience in loaded.audiences):
+        return None
+    from fingerd_sd.serving.forward import Forwarder
+
+    whole = loaded.limits.answer_timeout
+    return Forwarder(max(whole - 1, whole / 2))
+
+
+def log_to(journal: Journal, level: int) -> None:
+    """Have the records of the logging module written to `journal`, from `level` up."""
+    logging.basicConfig(handlers=[JournalHandler(journal)], level=level, format="%(message)s")

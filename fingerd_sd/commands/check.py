@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: MIT
+"""`fingerd-sd check`: read the configuration, and name every mistake in it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from fingerd_sd.commands.building import loaded
+from fingerd_sd.commands.exits import EX_CONFIG, EX_OK
+from fingerd_sd.commands.sandbox import effective_unit, missing
+from fingerd_sd.commands.settings import Settings
+from fingerd_sd.directory.source import Needs
+
+
+def check(config: Path | None) -> int:
+    """Read the configuration and name every mistake on standard error."""
+    configuration = loaded(config)
+    if configuration is None:
+        return EX_CONFIG
+    for warning in configuration.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    for lack in _sandbox(configuration):
+        print(f"warning: {lack}", file=sys.stderr)
+    names = ", ".join(mounted.source.name for mounted in configuration.sources)
+    files = ", ".join(map(str, configuration.files)) or "no configuration, so the defaults"
+    print(f"{files}: in order; sources: {names or 'none'}")
+    return EX_OK
+
+
+def _sandbox(loaded: Settings) -> Sequence[str]:
+    """Return what the unit on this machine lacks for this configuration, where that can be told."""
+    sources = (mounted.source for mounted in loaded.sources)
+    needs = [(source.name, getattr(source, "needs", Needs())) for source in sources]
+    if any(audience.forward for audience in loaded.audiences):
+        needs.append(("forward = true", Needs(network=True)))
+    unit = effective_unit() if any(need != Needs() for _, need in needs) else None
+    return [] if unit is None else list(missing(needs, unit))

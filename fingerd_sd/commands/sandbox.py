@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: MIT
+"""Whether finger.service, as it is set up on this machine, gives what a configuration needs.
+
+For `check` only, and only to warn: it asks systemd where there is one, and otherwise says nothing.
+What a source needs it says itself (directory.Needs).
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
+
+from fingerd_sd.directory.source import Needs
+
+UNIT = "finger.service"
+ASK = 5.0  # seconds that systemd gets to answer
+PROPERTIES = ("LoadState", "PrivateNetwork", "RestrictAddressFamilies", "NoExecPaths", "ExecPaths")
+_SEE = f"finger.service(5), and `systemctl edit {UNIT}`"
+
+
+def effective_unit() -> Mapping[str, str] | None:
+    """Return PROPERTIES of the service with its drop-ins; None where there is no systemd to ask, or
+    it has no such unit. systemctl(1), show.
+    """
+    command = ["systemctl", "show", UNIT, *(f"--property={name}" for name in PROPERTIES)]
+    try:
+        done = subprocess.run(  # noqa: S603  # found by PATH, as by the administrator's shell
+            command, check=True, capture_output=True, text=True, timeout=ASK, errors="replace"
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    unit = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
+    return unit if unit.get("LoadState") == "loaded" else None
+
+
+def missing(needs: Sequence[tuple[str, Needs]], unit: Mapping[str, str]) -> Iterator[str]:
+    """Return what is missing in `unit`, by PROPERTIES, and the remedy, for each of `needs`: who,
+    and what.
+    """
+    network = [who for who, need in needs if need.network]
+    if network and (why := _no_network(unit)):
+        yield (
+            f"{', '.join(network)}: needs the network, and {UNIT} has {why}; install the drop-in"
+            f" outbound.conf: {_SEE}"
+        )
+    for who, need in needs:
+        for program in need.programs:
+            if not _may_run(program, unit):
+                yield (
+                    f"{who}: {UNIT} may not run {program}; install the drop-in command.conf, with"
+                    f" ExecPaths={program}: {_SEE}"
+                )
+
+
+def _no_network(unit: Mapping[str, str]) -> str:
+    """Return the line that keeps `unit` from the network, or ""."""
+    if unit.get("PrivateNetwork") == "yes":
+        return "PrivateNetwork=yes"
+    families = unit.get("RestrictAddressFamilies", "")
+    if not families or families == "none":  # systemd.exec(5): nothing is restricted, or all is
+        return "RestrictAddressFamilies=none" if families else ""
+    denied = families.startswith("~")
+    if denied == ("AF_INET" in families.lstrip("~").split()):
+        return f"RestrictAddressFamilies={families}"
+    return ""
+
+
+def _may_run(program: str, unit: Mapping[str, str]) -> bool:
+    """Whether NoExecPaths= and ExecPaths= let `program` be run: the longest path that holds it
+    decides. systemd.exec(5).
+    """
+    path = PurePosixPath(program)
+    no, yes = (_longest(path, unit.get(name, "")) for name in ("NoExecPaths", "ExecPaths"))
+    return yes >= no
+
+
+def _longest(path: PurePosixPath, paths: str) -> int:
+    """Return how many parts the longest of `paths` has that `path` is, or lies below."""
+    folders = (PurePosixPath(word.lstrip("-+")) for word in paths.split())
+    return max((len(f.parts) for f in folders if path.is_relative_to(f)), default=0)

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: MIT
+"""The configuration as frozen values: `[server]`, `[[audience]]`, `[[source]]`.
+
+Reads everything in one run and reports every mistake. fingerd.toml(5) describes each key.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from fingerd_sd.config.files import read_layers, table_of, tables_of
+from fingerd_sd.config.mistakes import ConfigError, Mistake, nearest
+from fingerd_sd.config.server import Limits, read_server
+from fingerd_sd.directory.source import Mounted, Selects
+from fingerd_sd.policy.audience import DEFAULT_SHOW, EVERYONE, Audience, read_audiences
+from fingerd_sd.sources.mounting import default_sources, read_sources
+
+MAIN = Path("/etc/fingerd-sd/fingerd.toml")
+DROP_INS = Path("/etc/fingerd-sd/conf.d")
+
+_SECTIONS = ("server", "audience", "source")
+
+
+class Settings(NamedTuple):
+    """All of the configuration. `idle_exit`: seconds, 0 for never. `log_client`: full, prefix or
+    none. `files`: those that were read. `warnings`: what can be used but is unwise.
+    """
+
+    limits: Limits
+    idle_exit: float
+    log_client: str
+    log_queries: bool
+    audiences: tuple[Audience, ...]
+    sources: tuple[Mounted, ...]
+    files: tuple[Path, ...] = ()
+    warnings: tuple[Mistake, ...] = ()
+
+
+def load(main: Path = MAIN, drop_ins: Path | None = DROP_INS) -> Settings:
+    """Return what `main` and the files in `drop_ins` say; the defaults where there are none.
+
+    Raises ConfigError with every mistake in all of them.
+    """
+    mistakes: list[Mistake] = []
+    warnings: list[Mistake] = []
+    layers = read_layers(main, drop_ins, mistakes)
+    for layer in layers:
+        for section, value in layer.values.items():
+            if section not in _SECTIONS:
+                text = f"unknown section; {nearest(section, _SECTIONS)}"
+                if not isinstance(value, (dict, list)):
+                    text = "stands outside any table; did you mean it under [server]?"
+                mistakes.append(Mistake(layer.file, section, text))
+    server = read_server(table_of(layers, "server", mistakes, warnings))
+    audiences = read_audiences(tables_of(layers, "audience", mistakes, warnings))
+    names = {EVERYONE, *(audience.name for audience in audiences)}
+    mounted = read_sources(tables_of(layers, "source", mistakes, warnings), names)
+    if not any("source" in layer.values for layer in layers):
+        mounted = default_sources(layers[0].file, mistakes)
+    atoms = frozenset(DEFAULT_SHOW).union(*(audience.show for audience in audiences))
+    for item in mounted:
+        if isinstance(item.source, Selects):
+            item.source.select(atoms)
+    if mistakes:
+        raise ConfigError(mistakes)
+    return Settings(
+        *server,
+        audiences,
+        mounted,
+        tuple(layer.file for layer in layers if layer.file.exists()),
+        tuple(warnings),
+    )
+
+
+def load_from(config: Path | None) -> Settings:
+    """Return the configuration: the file `config` alone, or the system's with its drop-ins.
+
+    Raises ConfigError with every mistake.
+    """
+    if config is None:
+        return load()
+    try:
+        config.stat()
+    except FileNotFoundError:
+        text = "does not exist; check the path after --config"
+        raise ConfigError([Mistake(config, "", text)]) from None
+    except OSError:
+        pass  # what it is, reading it will say
+    return load(config, None)

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: MIT
+"""What is wrong with a configuration: each mistake by file and key, and what to do about it.
+
+This module knows files and keys; it knows neither TOML nor finger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Mistake(NamedTuple):
+    """One mistake: where it is and what to do. `key` is "" where the whole file is meant. As text
+    it is one line for terminals, the journal and STATUS=, whatever a file or a user's entry holds.
+    """
+
+    file: Path
+    key: str
+    text: str
+
+    def __str__(self) -> str:
+        where = f"{self.file}: {self.key}" if self.key else str(self.file)
+        return "".join(map(_visible, f"{where}: {self.text}"))
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used. `mistakes`: every one that was found, at least one."""
+
+    def __init__(self, mistakes: Sequence[Mistake]) -> None:
+        super().__init__("\n".join(map(str, mistakes)))
+        self.mistakes = tuple(mistakes)
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return advice that names the word of `known` most like `word`, else all of them."""
+    import difflib  # only where there is a mistake: it takes 10 ms that a good start does not spend
+
+    known = sorted(known)
+    close = difflib.get_close_matches(word, known, n=1)
+    if close:
+        return f'did you mean "{close[0]}"?'
+    return f"known are: {', '.join(known)}" if known else "none is known here"
+
+
+def _visible(character: str) -> str:
+    if character.isprintable():
+        return character
+    return character.encode("unicode_escape").decode("ascii")

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: MIT
+"""Several users at once: names from the sources that can tell, and what is found for each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import TypeAlias
+
+from fingerd_sd.directory.asking import Failed, answer_of
+from fingerd_sd.directory.findings import Finding, Listing
+from fingerd_sd.directory.source import Mounted, Source
+from fingerd_sd.protocol.text import is_printable
+
+MAX_MATCHES = 10  # users in the answer to one full name
+LIST_TIMEOUT = 10.0  # seconds to look all of them up; who is not found by then is left out
+LIST_LIFETIME = 2.0  # seconds that a list may be reused: people come and go
+LOOK_UPS = 16  # of a list, at once
+_TRIES = 2  # looked up for each that may be shown: some hide themselves
+
+
+Answering: TypeAlias = Awaitable[Sequence[str] | None]
+Find: TypeAlias = Callable[[str, str], Awaitable[Finding]]  # of a user, for an audience
+
+
+async def several(
+    sources: Iterable[Mounted],
+    ask: Callable[[Source], Answering | None],
+    find: Find,
+    audience: str,
+    limit: int,
+) -> Listing:
+    """Return at most `limit` of those whom the `sources` that are for `audience` name, and what
+    `find` says of each. `ask`: puts the question to a source; None where it cannot tell.
+    """
+    steps: list[str] = []
+    names: dict[str, str] = {}  # and the source that named it first
+    able = failed = unknown = False
+    for mounted in sources:
+        source = mounted.source
+        if mounted.audiences and audience not in mounted.audiences:
+            continue
+        question = ask(source)
+        if question is None:
+            continue
+        able = True
+        try:
+            named = await answer_of(source, question)
+        except Failed as failure:
+            steps.append(f"{source.name}: failed: {failure}")
+            failed = True
+            continue
+        unknown = unknown or named is None
+        steps.append(f"{source.name}: {'cannot know' if named is None else len(named)}")
+        for name in named or ():
+            if name and is_printable(name):  # else nobody can ask for it
+                names.setdefault(name, source.name)
+    found, late = await _find_each(find, sorted(names)[: _TRIES * limit], audience)
+    failed = failed or late or any(finding.failed for _, finding in found)
+    steps += [f"{name}: {step}" for name, finding in found for step in finding.steps]
+    rows = [(name, entry) for name, finding in found for entry in finding.entries]
+    lifetime = min([LIST_LIFETIME, *(finding.lifetime for _, finding in found)])
+    return Listing(
+        rows=tuple(rows[:limit]),
+        source=", ".join(dict.fromkeys(names[name] for name, _ in rows[:limit])),
+        asked=able,
+        failed=failed or unknown,
+        cut=len(rows) > limit or len(names) > _TRIES * limit,
+        lifetime=0 if failed else lifetime,
+        steps=tuple(steps),
+    )
+
+
+async def _find_each(
+    find: Find, names: Sequence[str], audience: str
+) -> tuple[list[tuple[str, Finding]], bool]:
+    """Look `names` up; return what was found in their order, and whether the time ran out."""
+    found: list[Finding | None] = [None] * len(names)
+    numbers = iter(range(len(names)))
+
+    async def work() -> None:
+        for number in numbers:
+            found[number] = await find(names[number], audience)
+
+    late = False
+    try:
+        async with asyncio.timeout(LIST_TIMEOUT):
+            await asyncio.gather(*(work() for _ in range(min(LOOK_UPS, len(names)))))
+    except TimeoutError:
+        late = True
+    pairs = zip(names, found, strict=True)
+    return [(name, finding) for name, finding in pairs if finding is not None], late

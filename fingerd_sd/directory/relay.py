@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: MIT
+"""The seam to other hosts: who relays a query, and how that fails. RFC 1288 §2.4."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from fingerd_sd.protocol.query import Query
+
+NAME = "forward"  # what the journal calls it where it would name a source
+
+
+class ForwardError(Exception):
+    """The other host gave no answer; the text says why."""
+
+
+class ForwardDenied(Exception):  # noqa: N818  # a refusal, no error
+    """The host's addresses are not to be connected to; the text says why."""
+
+
+class Relay(Protocol):
+    """Asks other hosts."""
+
+    async def forward(self, query: Query, patterns: tuple[str, ...]) -> str:
+        """Return what the right-most host of `query` answers to the rest of it. `patterns`: the
+        audience's, one of which the host matches.
+
+        Raises ForwardError where there is no answer, ForwardDenied where the host may not be asked.
+        """
+
+
+def relayed(query: Query) -> str:
+    """Return the line for the right-most host: the query as it was received, but for that host."""
+    words = ["/W"] if query.whois else []
+    rest = query.user + "".join(f"@{host}" for host in query.hosts[:-1])
+    return " ".join([*words, rest] if rest else words)

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Who may ask what: audiences, refusals, rates, and notices of limited clients. Sans-I/O."""

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: MIT
+"""The policy: which audience a client is in, what it is refused, and whether it asks too often.
+
+Sans-I/O: the client's address and the time come in as arguments.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from fingerd_sd.policy.audience import Address, Audience
+from fingerd_sd.policy.rates import Buckets
+from fingerd_sd.protocol.hosts import denied
+from fingerd_sd.protocol.query import Query
+from fingerd_sd.protocol.reply import FORWARDING_DENIED, LIST_DENIED
+
+LOCAL = "127.0.0.1"  # what a client on an AF_UNIX socket counts as: it is on this machine
+MAX_CLIENTS = 4096  # clients whose audience is remembered, about 300 octets each
+IPV6_CLIENT = 64  # bits: one subscriber has at least a /64 (RFC 6177), so one /64 is one client
+
+
+class Client(NamedTuple):
+    """One who asks. `address`: as text, IPv4 where it is IPv4-mapped; "local" on AF_UNIX.
+    `logged`: what the journal may have of it. `key`: what limits for one client count: the IPv4
+    address, or the IPv6 /64.
+    """
+
+    address: str
+    logged: str
+    key: str
+    audience: Audience
+
+
+class Policy:
+    """The administrator's rules. `audiences`: the first whose networks hold the client wins.
+    `log_client`: what the journal gets of an address: full, prefix or none.
+    """
+
+    def __init__(self, audiences: Sequence[Audience], log_client: str = "full") -> None:
+        self._audiences = (*audiences, Audience())
+        self._log_client = log_client
+        self._clients: dict[str, Client] = {}
+        self._buckets = Buckets()
+
+    def client(self, peer: str) -> Client:
+        """Return the client at `peer`: an IP address as text, with a zone or not; "" is AF_UNIX.
+
+        Raises ValueError where that is no address.
+        """
+        client = self._clients.get(peer)
+        if client is None:
+            if len(self._clients) >= MAX_CLIENTS:  # forget the one that came first
+                del self._clients[next(iter(self._clients))]
+            client = self._clients[peer] = self._identify(peer)
+        return client
+
+    def _identify(self, peer: str) -> Client:
+        address: Address = ipaddress.ip_address(peer.partition("%")[0] or LOCAL)
+        if address.version == 6 and address.ipv4_mapped is not None:
+            address = address.ipv4_mapped
+        key = str(address)
+        if address.version == 6:
+            key = str(ipaddress.ip_network((address, IPV6_CLIENT), strict=False))
+        audience = next(a for a in self._audiences if a.holds(address))
+        text = str(address) if peer else "local"
+        return Client(text, _logged(text, self._log_client), key, audience)
+
+    def refusal(self, query: Query, audience: Audience) -> str | None:
+        """Return the refusal of `query`, or None where it may be answered. RFC 1288 §3.2.1 and
+        §3.2.2: refusing is an answer of its own, and has a text.
+        """
+        if query.hosts and self.forwarding_denied(query, audience):
+            return FORWARDING_DENIED
+        if query.is_list and not audience.list:
+            return LIST_DENIED
+        return None
+
+    def forwarding_denied(self, query: Query, audience: Audience) -> str:
+        """Return why `query`, a {Q2}, is not relayed; "" where it is. For `ask --explain`."""
+        if not audience.forward:
+            return "forward = false"
+        return denied(query.hosts, audience.forward_hosts)
+
+    def admit(self, client: Client, now: float) -> bool:
+        """Whether `client` may ask once more at `now`, in monotonic seconds, and count it.
+
+        A token bucket holds a minute's queries and is refilled evenly. RFC 1288 §3.2 leaves limits
+        to the administrator; memory is bounded, and who has been quiet longest is forgotten.
+        """
+        rate = client.audience.rate
+        if not rate:
+            return True
+        return self._buckets.take((client.audience.name, client.key), rate, now)
+
+    def missed(self, client: Client) -> None:
+        """Have the query that `client` was admitted for count MISS_COST times: its answer tells
+        nothing about a person, and who guesses names gets many of those.
+        """
+        if client.audience.rate:
+            self._buckets.miss((client.audience.name, client.key), client.audience.rate)
+
+
+def _logged(address: str, how: str) -> str:
+    """Return what the journal gets of a client's address. `how`: full; prefix, its network of /24
+    or /48; none, nothing. A client on an AF_UNIX socket is "local" in all but none.
+    """
+    if how == "none":
+        return "-"
+    if how == "full" or address == "local":
+        return address
+    bits = 48 if ":" in address else 24
+    return str(ipaddress.ip_network(f"{address}/{bits}", strict=False))

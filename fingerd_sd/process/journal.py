@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: MIT
+"""The log: journald's native protocol over a datagram that never blocks, else standard error.
+
+libsystemd's own sending calls block while journald is stuck, and systemd-python holds the
+interpreter's lock meanwhile: a stopped journald would stop every query. So entries go by the
+documented protocol (https://systemd.io/JOURNAL_NATIVE_PROTOCOL/) over a non-blocking socket; what
+is not taken at once is dropped and counted. Nothing here imports systemd or knows a socket of ours.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import socket
+import struct
+import sys
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import NamedTuple, Protocol
+
+IDENTIFIER = "fingerd-sd"
+JOURNAL_SOCKET = "/run/systemd/journal/socket"
+
+# MESSAGE_ID of each kind of event: stable for ever, explained in the message catalog.
+MESSAGE_IDS = {
+    "QUERY": "ac100d73c1444ca5ae881e435305c6ea",
+    "STARTED": "25c3706979f647799b7a9313908954bb",
+    "STOPPED": "b12fa261437e4b4aaf3c3be48d46ebed",
+    "RELOADED": "71ca543dab004b10a7cb597e2f256fa0",
+    "RELOAD_FAILED": "c71baec406324277a64900a8e30cef4d",
+    "CONFIG_ERROR": "44eabcd2aca44e29a498efc11efd1883",
+    "CONFIG_WARNING": "cec2ed86b5ea4a1787ca269cec2f0989",
+    "SOURCE_FAILED": "8bb1cab27cfd410daae400ce51bbcfc6",
+    "SITE_FAILS": "c014d22e6bf740dba05daa377c09c1b0",
+    "SITE_BACK": "42acf22643444e0298ba4395d0b45735",
+    "INTERNAL_ERROR": "bb1feaaa614746fe8cfbba23c8c7f159",
+    "ACCEPT_PAUSED": "8316378d08dc47b9942ddf0f3107914e",
+    "LIMITED": "185eb3e3ee0f4ef28eb0b2eb5939cca5",
+    "LOG_DROPPED": "6e45f1e289734d2aaaf908b63c54c5b5",
+}
+INFO = 6  # syslog(3) levels
+MAX_FIELD = 32768  # octets of one field; a datagram must fit the socket's buffer
+MAX_LINE = select.PIPE_BUF  # octets of a line on standard error: what a pipe takes whole
+
+
+class Queried(NamedTuple):
+    """What the journal has of one query. All text is printable and of one line already. `octets`:
+    of the answer. `usec`: microseconds from the whole query line to the last octet.
+    """
+
+    query: str
+    client: str
+    audience: str
+    result: str
+    source: str
+    octets: int
+    usec: int
+
+
+class Journal(Protocol):
+    """Where entries go. `dropped`: how many were not taken. Neither call blocks or raises."""
+
+    dropped: int
+
+    def write(
+        self, priority: int, message: str, event: str | None, fields: Mapping[str, str]
+    ) -> None:
+        """Write an entry. `priority`: syslog(3)'s level; `event`: a key of MESSAGE_IDS."""
+
+    def query(self, queried: Queried) -> None:
+        """Write the entry of one query."""
+
+
+class NativeJournal:
+    """journald, by its native protocol."""
+
+    def __init__(self, path: str = JOURNAL_SOCKET) -> None:
+        self.dropped = 0
+        self._path = path
+        self._socket: socket.socket | None = None
+
+    def write(
+        self, priority: int, message: str, event: str | None, fields: Mapping[str, str]
+    ) -> None:
+        """Write an entry; see Journal."""
+        all_fields = {
+            "MESSAGE": message,
+            "PRIORITY": str(priority),
+            "SYSLOG_IDENTIFIER": IDENTIFIER,
+            **fields,
+        }
+        if event is not None:
+            all_fields["MESSAGE_ID"] = MESSAGE_IDS[event]
+        self._send(b"".join(_field(name, value) for name, value in all_fields.items()))
+
+    def query(self, queried: Queried) -> None:
+        """Write the entry of one query; see Journal."""
+        *about, octets, usec = queried
+        self._send(_about(*about) + b"FINGER_BYTES=%d\nFINGER_USEC=%d\n" % (octets, usec))
+
+    def _send(self, datagram: bytes) -> None:
+        try:
+            if self._socket is None:
+                sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+                try:
+                    sock.connect(self._path)
+                except OSError:
+                    sock.close()
+                    raise
+                self._socket = sock
+            self._socket.send(datagram)
+        except BlockingIOError:
+            self.dropped += 1
+        except OSError:  # journald is being restarted, or is gone: connect anew next time
+            self.dropped += 1
+            if self._socket is not None:
+                self._socket.close()
+                self._socket = None
+
+
+_QUERY = MESSAGE_IDS["QUERY"]
+
+
+@lru_cache(256)  # of 12 KiB each at the most, where clients send the longest lines
+def _about(query: str, client: str, audience: str, result: str, source: str) -> bytes:
+    """Return all that is the same when the same client asks the same again: this is done most."""
+    return (
+        f"MESSAGE={_line(query, client, result)}\n"
+        f"MESSAGE_ID={_QUERY}\nPRIORITY=6\nSYSLOG_IDENTIFIER=fingerd-sd\n"
+        f"FINGER_QUERY={query}\nFINGER_CLIENT={client}\nFINGER_AUDIENCE={audience}\n"
+        f"FINGER_RESULT={result}\nFINGER_SOURCE={source}\n"
+    ).encode()
+
+
+def _line(query: str, client: str, result: str) -> str:
+    """Return the text of a query's entry. {C} is RFC 1288's name of a query without a user."""
+    asked = query or ("nothing" if result == "timeout" else "{C}")
+    return f"{asked} from {client}: {result}"
+
+
+def _field(name: str, value: str) -> bytes:
+    """Return one field as the protocol has it: a value with a line end goes by its length."""
+    octets = _cut(value, MAX_FIELD)
+    if b"\n" in octets:
+        return name.encode() + b"\n" + struct.pack("<Q", len(octets)) + octets + b"\n"
+    return name.encode() + b"=" + octets + b"\n"
+
+
+def _cut(text: str, limit: int) -> bytes:
+    """Return at most `limit` octets of `text` in UTF-8, of which no character is half: journalctl
+    would show the whole field as a blob.
+    """
+    octets = text.encode("utf-8", "backslashreplace")
+    if len(octets) <= limit:
+        return octets
+    return octets[:limit].decode("utf-8", "ignore").encode("utf-8")
+
+
+class StreamJournal:
+    """Standard error, or another descriptor: a terminal, a pipe, a file. Lines are for people: they
+    have no level, since journald, which would read one (sd-daemon(3)), gets entries with fields.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self.dropped = 0
+        self._fd = fd
+        self._poll = select.poll()
+        self._poll.register(fd, select.POLLOUT)
+
+    def write(
+        self, priority: int, message: str, event: str | None, fields: Mapping[str, str]
+    ) -> None:
+        """Write an entry as lines; see Journal. The fields are left out."""
+        for line in message.splitlines():
+            octets = _cut(line, MAX_LINE - 1) + b"\n"
+            try:
+                # A pipe that says it is ready takes PIPE_BUF octets without blocking: pipe(7).
+                if self._poll.poll(0):
+                    os.write(self._fd, octets)
+                    continue
+            except OSError:  # the reader is gone
+                pass
+            self.dropped += 1
+
+    def query(self, queried: Queried) -> None:
+        """Write the entry of one query as a line; see Journal."""
+        self.write(INFO, _line(queried.query, queried.client, queried.result), None, {})
+
+
+def open_journal(environment: Mapping[str, str]) -> Journal:
+    """Return journald where standard error leads to it, else standard error.
+
+    JOURNAL_STREAM holds device and inode of the stream that systemd connected: systemd.exec(5).
+    """
+    try:
+        status = os.fstat(sys.stderr.fileno())
+    except (OSError, ValueError, AttributeError):  # closed, or replaced by something without one
+        return StreamJournal(2)
+    if environment.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}":
+        return NativeJournal()
+    return StreamJournal(sys.stderr.fileno())
+
+
+class JournalHandler(logging.Handler):
+    """Sends the rare records of the logging module to `journal`: errors, the life of the service.
+
+    A record's `event` is a key of MESSAGE_IDS, its `fields` go along; a traceback follows the text.
+    """
+
+    def __init__(self, journal: Journal) -> None:
+        super().__init__()
+        self._journal = journal
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write `record`; logging.Handler.emit."""
+        try:
+            fields = {
+                "LOGGER": record.name,
+                "CODE_FILE": record.pathname,
+                "CODE_LINE": str(record.lineno),
+                "CODE_FUNC": record.funcName or "",
+                **getattr(record, "fields", {}),
+            }
+            event = getattr(record, "event", None)
+            self._journal.write(_priority(record.levelno), self.format(record), event, fields)
+        except Exception:  # a log that fails must not stop what it tells of
+            self.handleError(record)
+
+
+def _priority(level: int) -> int:
+    """Return syslog(3)'s level for one of the logging module."""
+    for threshold, priority in ((50, 2), (40, 3), (30, 4), (20, 6)):
+        if level >= threshold:
+            return priority
+    return 7

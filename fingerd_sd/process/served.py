@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: MIT
+"""The seam between the life of a process and what it serves: a role implements it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
+
+from fingerd_sd.config.mistakes import Mistake
+
+
+class Setup(Protocol):
+    """What one reading of the configuration amounts to, as far as the process is concerned."""
+
+    @property
+    def idle_exit(self) -> float:
+        """Seconds without a connection before the process leaves; 0 for never."""
+
+    @property
+    def warnings(self) -> Sequence[Mistake]:
+        """What can be used but is unwise."""
+
+
+S = TypeVar("S", bound=Setup)
+S_contra = TypeVar("S_contra", bound=Setup, contravariant=True)
+
+
+class Served(Protocol[S_contra]):
+    """What the process serves, from the first connection to the last."""
+
+    on_change: Callable[[], None] | None  # called once when `counts` changes, then to be set again
+
+    @property
+    def open(self) -> int:
+        """How many connections are open."""
+
+    @property
+    def active_at(self) -> float:
+        """When the last connection came or went, in the loop's seconds."""
+
+    @property
+    def counts(self) -> str:
+        """What has been served so far, in words."""
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong at the moment, in words; "" where nothing is."""
+
+    def start(self, listeners: Sequence[socket.socket]) -> None:
+        """Accept from `listeners`: listening stream sockets, which are made non-blocking."""
+
+    def use(self, setup: S_contra) -> None:
+        """Serve by `setup` from now on; what is under way is finished by the one before."""
+
+    def stop_accepting(self) -> None:
+        """Take no connection any more: what comes now waits for the next process."""
+
+    async def drain(self) -> None:
+        """Return when no connection is open."""
+
+    async def close(self) -> None:
+        """Close what is kept open, now that nobody waits for an answer any more."""

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: MIT
+"""Which hosts a {Q2} may be relayed to: names, patterns, the length of a chain. RFC 1288 §3.2.1.
+
+Sans-I/O: what a name leads to is forward.py's.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Sequence
+
+from fingerd_sd.config.table import Table
+
+MAX_HOSTS = 4  # of one {Q2}: long chains hide who asks, or keep hosts busy with each other
+
+# A host name (RFC 1123 §2.1, and the underscores that there are) or an IP address; no zone.
+_HOST = re.compile("[0-9a-z:](?:[0-9a-z._:-]{0,251}[0-9a-z:])?")
+_PATTERN = re.compile("[0-9a-z*:._-]{1,253}")
+
+
+def check_patterns(table: Table, forward: bool, patterns: Sequence[str], everybody: bool) -> None:
+    """Report to an `[[audience]]` table what would make an open relay, or none at all. `everybody`:
+    whether the audience holds all addresses.
+    """
+    for pattern in patterns:
+        if not _PATTERN.fullmatch(pattern):
+            table.wrong(
+                "forward_hosts",
+                'expected host names such as "*.example.org" or "finger.example.net", not'
+                f' "{pattern}"',
+            )
+    if forward and not patterns:
+        table.wrong(
+            "forward_hosts",
+            "is missing, and forward = true needs it: an array of the hosts that may be relayed to,"
+            ' such as ["*.example.org", "finger.example.net"]; a relay to everywhere is misused',
+        )
+    if forward and everybody and any(not pattern.strip("*.:-_") for pattern in patterns):
+        table.wrong(
+            "forward_hosts",
+            "would let everybody relay to everywhere; name the hosts, or give this audience the"
+            " networks that may",
+        )
+    if patterns and not forward:
+        table.unwise("forward_hosts", "does nothing while forward = false")
+
+
+def denied(hosts: Sequence[str], patterns: Sequence[str]) -> str:
+    """Return why a query for `hosts`, left to right as received, is not relayed; "" where it is.
+    `patterns`: names as `same_name` has them, "*" for any characters.
+    """
+    if len(hosts) > MAX_HOSTS:
+        return f"more than {MAX_HOSTS} hosts in the query"
+    names = [same_name(host) for host in hosts]
+    if not all(map(_HOST.fullmatch, names)):
+        return "what is no host name"
+    if not any(
+        re.fullmatch(re.escape(pattern).replace(r"\*", ".*"), names[-1]) for pattern in patterns
+    ):
+        return f"forward_hosts without {hosts[-1]}"
+    return ""
+
+
+def names_literally(patterns: Sequence[str], host: str) -> bool:
+    """Whether one of `patterns` names `host` without "*"."""
+    return same_name(host) in patterns
+
+
+def same_name(host: str) -> str:
+    """Return a host's name as names are compared: in lower case, without the root's dot; an IP
+    address in its usual form.
+    """
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        return host.lower().removesuffix(".")

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: MIT
+"""What the long and the short form share: one-line fields, phone numbers, when the year matters.
+
+Sans-I/O.
+"""
+
+from __future__ import annotations
+
+from fingerd_sd.protocol.text import one_line
+
+MAX_FIELD = 256  # characters of a one-line atom: a screen's line three times over
+HALF_A_YEAR = 365 * 86400 / 2  # seconds: from then on the year matters more than the hour
+
+
+def phone_number(digits: str) -> str:
+    """Return a number of 11, 10, 7, 5 or 4 digits with its hyphens; any other as it was written."""
+    if not (digits.isascii() and digits.isdigit()):
+        return digits
+    match len(digits):
+        case 11:
+            return f"+{digits[0]}-{digits[1:4]}-{digits[4:7]}-{digits[7:]}"
+        case 10:
+            return f"{digits[:3]}-{digits[3:6]}-{digits[6:]}"
+        case 7:
+            return f"{digits[:3]}-{digits[3:]}"
+        case 5:
+            return f"x{digits[0]}-{digits[1:]}"
+        case 4:
+            return f"x{digits}"
+    return digits
+
+
+def field(text: str | None) -> str:
+    """Return `text` as one bounded line; "" where there is none."""
+    return one_line(text, MAX_FIELD) if text else ""

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: MIT
+"""The lines of the long form on sessions, the last login and mail.
+
+Sans-I/O: the time comes in as an argument. The layout is that of BSD's finger (finger(1)), but for
+what that gets wrong: what is not known is left out, and is never "Never logged in.", since no
+record of logins holds all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from fingerd_sd.protocol.entry import Mail, Person, Session
+from fingerd_sd.protocol.layout.fields import HALF_A_YEAR, field
+
+
+def session_lines(person: Person, now: float) -> list[str]:
+    """Return where `person` is logged in, or else was last. `now`: seconds since the epoch."""
+    sessions = person.sessions or ()
+    widest = max((len(field(session.tty)) for session in sessions), default=0)
+    lines = [line for session in sessions for line in _on_since(session, widest)]
+    last = person.last_login
+    if last is not None and not _is_one_of(last.at, last.tty, sessions):
+        lines.append(f"Last login {_when(last.at, now)}{_where(last.tty, last.host)}")
+    return lines
+
+
+def mail_lines(mail: Mail) -> list[str]:
+    """Return what is to be said of a mailbox."""
+    if mail.received is None or mail.read is None:
+        return ["No mail."]
+    if mail.received > mail.read:
+        received, read = _with_year(mail.received), _with_year(mail.read)
+        return [f"New mail received {received}", f"     Unread since {read}"]
+    return [f"Mail last read {_with_year(mail.read)}"]
+
+
+def _on_since(session: Session, widest: int) -> list[str]:
+    tty, host = field(session.tty), field(session.host)
+    lines = [f"On since {session.since:%a %b %e %H:%M (%Z)}{_where(tty, host)}"]
+    idle = _idle_words(session.idle or 0)
+    if idle:
+        idle = " " * (widest - len(tty) + 3) + idle
+        if host:
+            lines.append(idle)
+        else:
+            lines[-1] += idle
+    if session.messages is False:
+        if idle:
+            lines.append("     (messages off)")
+        else:
+            lines[-1] += " (messages off)"
+    return lines
+
+
+def _where(tty: str | None, host: str | None) -> str:
+    tty, host = field(tty), field(host)
+    return (f" on {tty}" if tty else "") + (f" from {host}" if host else "")
+
+
+def _is_one_of(at: datetime, tty: str | None, sessions: Sequence[Session]) -> bool:
+    """Whether the last login is one of `sessions`: it is none of them only where it came after one
+    and on another terminal; clocks are read twice for one login, so that times alone do not tell.
+    """
+    if not sessions:
+        return False
+    return any(session.tty == tty for session in sessions) or all(
+        session.since >= at for session in sessions
+    )
+
+
+def _when(at: datetime, now: float) -> str:
+    if now - at.timestamp() >= HALF_A_YEAR:
+        return _with_year(at)
+    return f"{at:%a %b %e %H:%M (%Z)}"
+
+
+def _with_year(at: datetime) -> str:
+    return f"{at:%a %b %e %H:%M %Y (%Z)}"
+
+
+def _idle_words(seconds: float) -> str:
+    """Return an idle time as words: the two coarsest of days, hours, minutes, seconds."""
+    minutes, second = divmod(int(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    day, hour = divmod(hours, 24)
+    parts = [(day, "day"), (hour, "hour")]
+    if not day:
+        parts.append((minute, "minute"))
+        if not hour:
+            parts.append((second, "second"))
+    words = [f"{count} {unit}{'' if count == 1 else 's'} " for count, unit in parts if count]
+    return "".join(words) + "idle" if words else ""

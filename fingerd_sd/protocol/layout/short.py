@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: MIT
+"""The short form: a row for each session of each user, under a line of titles.
+
+Sans-I/O: the time comes in as an argument. The layout is that of BSD's finger (finger(1)); what is
+not known is a "?".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from fingerd_sd.protocol.entry import Entry, Person, Session, Text
+from fingerd_sd.protocol.layout.fields import HALF_A_YEAR, field, phone_number
+
+_MIN_COLUMN = 8  # columns of logins and of names, at the least
+_BOTH_COLUMNS = 30  # columns of logins and names together: what a screen of 80 has left
+_NO_SESSION = " " * 28  # as wide as a tty, an idle time and a login time
+
+
+def short_form(rows: Sequence[tuple[str, Entry]], show: Collection[str], now: float) -> str:
+    """Return a line for each session of each login in `rows`, under a line of titles. An entry
+    without sessions has one line: an item of a vending machine (RFC 1288 §2.5.5) is not logged in.
+    `rows`: at least one. `show`: names out of entry.ATOMS. `now`: seconds since the epoch.
+    """
+    logins = [field(login) for login, _ in rows]
+    names = [_name(entry) if "name" in show else "" for _, entry in rows]
+    width, name_width = _widths(logins, names)
+    titles = f"{'Login':<{width}} "
+    if "name" in show:
+        titles += f"{'Name':<{name_width}} "
+    if "sessions" in show:
+        titles += " Tty      Idle  Login Time  "
+    if "office" in show:
+        titles += " Office    "
+    if "phone" in show:
+        titles += " Office Phone"
+    lines = [titles.rstrip()]
+    for login, name, (_, entry) in zip(logins, names, rows, strict=True):
+        row = f"{login:<{width}} "
+        if "name" in show:
+            row += f"{name[:name_width]:<{name_width}} "
+        person = entry if isinstance(entry, Person) else None
+        desk = _desk(person, show) if person else ""
+        sessions = (person.sessions if person and "sessions" in show else None) or ()
+        for session in sessions:
+            host = field(session.host)
+            lines.append(row + _presence(session, now) + (f" ({host})" if host else desk))
+        if not sessions:
+            blank = _NO_SESSION if "sessions" in show else ""
+            lines.append((row + blank + desk).rstrip())
+    return "\n".join(lines) + "\n"
+
+
+def _presence(session: Session, now: float) -> str:
+    """Return the part of a row on a session: as wide as _NO_SESSION."""
+    flag = "*" if session.messages is False else " "
+    at = session.since
+    time = f"{at:%b %e}"
+    time += f"  {at:%Y}" if now - at.timestamp() >= HALF_A_YEAR else f" {at:%H:%M}"
+    return f"{flag}{field(session.tty)[:7]:<7} {_idle_column(session.idle):>5}  {time}"
+
+
+def _idle_column(seconds: float | None) -> str:
+    if seconds is None:
+        return "?"
+    minutes = int(seconds) // 60
+    hours, minute = divmod(minutes, 60)
+    if hours >= 24:
+        return f"{hours // 24}d"
+    if hours:
+        return f"{hours}:{minute:02}"
+    return str(minute) if minute else ""
+
+
+def _desk(person: Person, show: Collection[str]) -> str:
+    office = field(person.office) if "office" in show else ""
+    phone = field(person.phone) if "phone" in show else ""
+    column = f" {office[:10]:<10}" if office or (phone and "office" in show) else ""
+    return column + (f" {phone_number(phone)[:14]}" if phone else "")
+
+
+def _name(entry: Entry) -> str:
+    """Return the full name in a row (RFC 1288 §2.5.1); of a text, its first line."""
+    if isinstance(entry, Text):
+        return field(entry.text.strip().partition("\n")[0])
+    return field(entry.name)
+
+
+def _widths(logins: Sequence[str], names: Sequence[str]) -> tuple[int, int]:
+    """Return how wide the columns of logins and names are: as wide as they must be, logins first,
+    within _BOTH_COLUMNS; one wider where that leaves space.
+    """
+    login = max(_MIN_COLUMN, *map(len, logins))
+    name = max(_MIN_COLUMN, *map(len, names))
+    if login + name > _BOTH_COLUMNS:
+        name = max(_MIN_COLUMN, _BOTH_COLUMNS - login)
+    if login + name < _BOTH_COLUMNS - 2:
+        return login + 1, name + 1
+    return login, name

@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: MIT
+"""What goes out: the fixed answers of this server, and any text as octets.
+
+Sans-I/O. RFC 1288 §2.2 (every line ends in CRLF) and §3.3 (no control characters) are kept here and
+nowhere else.
+"""
+
+from __future__ import annotations
+
+from fingerd_sd.protocol.text import printable
+
+NO_SUCH_USER = "No such user"
+NOBODY = "No one logged on."
+LIST_DENIED = "Finger online user list denied"
+FORWARDING_DENIED = "Finger forwarding service denied"
+INTERNAL_ERROR = "Internal error in server"
+MALFORMED = "Malformed query"
+LIMITED = "Too many queries, try again later"
+
+
+def encode(text: str) -> bytes:
+    """Return `text` as it goes out: printable, UTF-8, CRLF line ends, the last line ended too."""
+    shown = printable(text)
+    if not shown.endswith("\n"):
+        shown += "\n"
+    # A source may hold lone surrogates (JSON, file names); printable() has replaced them by now.
+    return shown.replace("\n", "\r\n").encode("utf-8")

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Sockets: accepting and the fast path, held connections, forwarding."""

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: MIT
+"""Finger as a service: what the process of process/life.py serves on the sockets of port 79.
+
+It exchanges one reading of the configuration for the next, and tells the log of limited clients.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+from fingerd_sd.config.mistakes import Mistake
+from fingerd_sd.config.server import Limits
+from fingerd_sd.directory.answer import LIMIT
+from fingerd_sd.directory.ruip import Ruip
+from fingerd_sd.policy.notices import Notice, Notices
+from fingerd_sd.policy.rules import Client
+from fingerd_sd.serving.server import QueryLog, Server
+
+log = logging.getLogger(__name__)
+
+CLOSE = 2.0  # seconds that the sources get to close what they keep open, when the process leaves
+
+
+class Setup(NamedTuple):
+    """What one reading of the configuration amounts to. `idle_exit`: seconds, 0 for never."""
+
+    ruip: Ruip
+    limits: Limits
+    query_log: QueryLog | None
+    idle_exit: float
+    warnings: tuple[Mistake, ...] = ()
+
+
+class Finger:
+    """Serves finger by `setup`; a `life.Served`."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, setup: Setup) -> None:
+        self._loop = loop
+        self._ruip = setup.ruip
+        self._server = Server(loop, setup.ruip, setup.limits, setup.query_log)
+        self._server.on_limited = self._limited
+        self._notices = Notices()
+        self._notices_timer: asyncio.TimerHandle | None = None
+        self._closing: set[asyncio.Task[None]] = set()  # the setups before this one
+
+    @property
+    def on_change(self) -> Callable[[], None] | None:
+        """Called once when `counts`, `trouble` or `open` changes; then to be set again."""
+        return self._server.on_change
+
+    @on_change.setter
+    def on_change(self, call: Callable[[], None] | None) -> None:
+        self._server.on_change = call
+
+    @property
+    def open(self) -> int:
+        """How many connections are open now."""
+        return self._server.open
+
+    @property
+    def active_at(self) -> float:
+        """When the last connection came or went, in monotonic seconds."""
+        return self._server.active_at
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong at the moment, in words; "" where nothing is."""
+        return "; ".join(filter(None, (self._server.paused, self._ruip.trouble)))
+
+    @property
+    def counts(self) -> str:
+        """How many queries there were, by result."""
+        counts = self._server.counts
+        by_result = ", ".join(f"{count} {result}" for result, count in counts.items() if count)
+        number = sum(counts.values())
+        total = "1 query" if number == 1 else f"{number} queries"
+        return f"{total} ({by_result})" if by_result else total
+
+    def start(self, listeners: Sequence[socket.socket]) -> None:
+        """Accept from `listeners`; see Server."""
+        self._server.start(listeners)
+
+    def use(self, setup: Setup) -> None:
+        """Serve by `setup` from now on; the old sources are closed after their last look-up."""
+        closing = self._loop.create_task(self._ruip.close())
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
+        self._ruip = self._server.ruip = setup.ruip
+        self._server.limits = setup.limits
+        self._server.query_log = setup.query_log
+        self._tell(self._notices.rest())  # what log_client allowed then it may not allow now
+
+    def stop_accepting(self) -> None:
+        """Take no connection any more; see Server."""
+        self._server.stop_accepting()
+
+    async def drain(self) -> None:
+        """Return when no connection is open; see Server."""
+        await self._server.drain()
+
+    async def close(self) -> None:
+        """Have the sources close what they keep open; nobody waits for an answer any more."""
+        closing = [self._loop.create_task(self._ruip.close(cancel=True)), *self._closing]
+        await asyncio.wait(closing, timeout=CLOSE)
+        self._tell(self._notices.rest())
+
+    # --- clients that are limited ---
+
+    def _limited(self, client: Client) -> None:
+        notice = self._notices.count(client, self._loop.time())
+        if notice is not None:
+            self._tell([notice])
+
+    def _notices_due(self) -> None:
+        self._notices_timer = None
+        self._tell(self._notices.due(self._loop.time()))
+
+    def _tell(self, notices: Iterable[Notice]) -> None:
+        """Log `notices`, and see to it that the next are not forgotten."""
+        for notice in notices:
+            fields = {
+                "FINGER_CLIENT": notice.client,
+                "FINGER_AUDIENCE": notice.audience,
+                "FINGER_RESULT": LIMIT,
+                "FINGER_COUNT": str(notice.queries),
+            }
+            log.warning("%s", notice, extra={"event": "LIMITED", "fields": fields})
+        due_at = self._notices.due_at
+        if self._notices_timer is None and due_at is not None:
+            self._notices_timer = self._loop.call_at(due_at, self._notices_due)

@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: MIT
+"""What happens to a connection: the fast path, caps, drain.
+
+A connection is taken (accept.py) and counted in the same step: there is no moment at which it was
+taken and is not yet counted, so leaving when idle loses nobody. Where a whole line is there at once
+and `Ruip.ready` has its answer, the connection is served on the spot, with no transport and no task
+(the fast path). Every other one is held (held.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import Callable, Sequence
+
+from fingerd_sd.config.server import Limits
+from fingerd_sd.directory.answer import LIMIT, RESULTS, Answer
+from fingerd_sd.directory.ruip import Ruip
+from fingerd_sd.policy.rules import Client
+from fingerd_sd.serving.accept import Acceptor
+from fingerd_sd.serving.deadlines import Deadlines
+from fingerd_sd.serving.held import Connection
+from fingerd_sd.serving.readers import Readers
+from fingerd_sd.serving.sockets import AT_ONCE, RECEIVE, end_output, send_now
+
+DRAIN_READING = 2.0  # seconds that a client may still take for its line once the service stops
+MAX_LIMITED = 256  # clients over max_per_client that are told so with care; more just briefly
+
+# Called once for each query: the answer, the client, octets sent, microseconds it took.
+QueryLog = Callable[[Answer, Client, int, int], None]
+
+
+class Server:
+    """Serves listening sockets by `ruip`. `ruip`, `limits` and `query_log` may be exchanged at any
+    time; what is under way is finished by the old ones.
+
+    `counts`: queries by result since the start. `taken`: connections accepted since the start;
+    `active_at`: when the last one came or went, in monotonic seconds. `on_change` is called once
+    when any of these, or `paused`, changes; it is then to be set again. `on_limited` is called
+    for each query that was limited, instead of the query log.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        ruip: Ruip,
+        limits: Limits,
+        query_log: QueryLog | None,
+    ) -> None:
+        self.loop = loop
+        self.ruip = ruip
+        self.limits = limits
+        self.query_log = query_log
+        self.counts = dict.fromkeys(RESULTS, 0)
+        self.taken = 0
+        self.active_at = loop.time()
+        self.readers = Readers(loop)
+        self.on_change: Callable[[], None] | None = None
+        self.on_limited: Callable[[Client], None] | None = None
+        self._acceptor = Acceptor(
+            loop, self._serve, self._is_full, lambda: self.open, self._changed
+        )
+        self._held: set[Connection] = set()
+        self._deadlines: Deadlines[Connection] = Deadlines(loop, Connection.expire)
+        self._per_client: dict[str, int] = {}
+        self._limited = 0
+        self._all_gone = asyncio.Event()
+
+    @property
+    def open(self) -> int:
+        """How many connections are open now."""
+        return len(self._held)
+
+    @property
+    def paused(self) -> str:
+        """Why nothing can be accepted now; "" where it can."""
+        return self._acceptor.paused
+
+    def start(self, listeners: Sequence[socket.socket]) -> None:
+        """Accept from `listeners`: listening stream sockets, which are made non-blocking."""
+        self._acceptor.start(listeners)
+
+    def stop_accepting(self) -> None:
+        """Take no connection any more: what comes now waits in the backlog for the next process."""
+        self._acceptor.stop()
+
+    async def drain(self) -> None:
+        """Return when no connection is open. Those whose line is not whole get DRAIN_READING
+        seconds for it: who waits in the backlog is waiting for them.
+        """
+        self.stop_accepting()
+        self._deadlines.bound(self.loop.time() + DRAIN_READING)
+        if self._held:
+            self._all_gone.clear()
+            await self._all_gone.wait()
+
+    # --- serving ---
+
+    def _is_full(self) -> bool:
+        return len(self._held) >= self.limits.max_connections
+
+    def _serve(self, sock: socket.socket, peer: str) -> None:
+        self.taken += 1
+        started = self.active_at = time.monotonic()
+        if self.on_change is not None:
+            self._changed()
+        octets: bytes | None
+        try:
+            octets = sock.recv(RECEIVE, AT_ONCE)
+        except (BlockingIOError, InterruptedError):
+            octets = None
+        except OSError:  # reset before it was taken
+            sock.close()
+            return
+        client = self.ruip.policy.client(peer)
+        if self._per_client and self._is_over(client):
+            self._refuse(sock, peer, client, octets, started)
+            return
+        # Only whole lines are ever ready, so that this is one line and nothing behind it.
+        if octets and octets[-1] == 0x0A:
+            answer = self.ruip.ready(octets, client, started)
+            if answer is not None:
+                sent = send_now(sock, answer.octets)
+                if sent == len(answer.octets):
+                    end_output(sock)
+                    sock.close()
+                    self.done(answer, client, sent, started)
+                    return
+                self._hold(Connection(self, sock, peer, client.key)).send_rest(
+                    answer, sent, client, started
+                )
+                return
+        self._hold(Connection(self, sock, peer, client.key)).begin(octets)
+
+    def _is_over(self, client: Client) -> bool:
+        return self._per_client.get(client.key, 0) >= self.limits.max_per_client
+
+    def _refuse(
+        self,
+        sock: socket.socket,
+        peer: str,
+        client: Client,
+        octets: bytes | None,
+        started: float,
+    ) -> None:
+        """Tell a client that it has too many connections open. Its line may still be on the way, so
+        that closing would reset the answer away: a bounded number of such is closed with care.
+        """
+        answer = self.ruip.limited(octets or b"")
+        sent = send_now(sock, answer.octets)
+        end_output(sock)
+        self.done(answer, client, sent, started)
+        is_line = octets is not None and octets.find(b"\n") == len(octets) - 1
+        if not is_line and self._limited < MAX_LIMITED:
+            self._limited += 1
+            self._hold(Connection(self, sock, peer, "")).linger()
+        else:
+            sock.close()
+
+    # --- what held.Keeper asks for ---
+
+    def _hold(self, connection: Connection) -> Connection:
+        self._held.add(connection)
+        if connection.key:
+            self._per_client[connection.key] = self._per_client.get(connection.key, 0) + 1
+        self._deadlines.set(connection, self.loop.time() + self.limits.query_timeout)
+        return connection
+
+    def line_is_there(self, connection: Connection) -> None:
+        """The deadline for the query line no longer applies to `connection`."""
+        self._deadlines.drop(connection)
+
+    def closed(self, connection: Connection) -> None:
+        """`connection` is gone: forget it, and accept again where that waited for one to go."""
+        self.active_at = time.monotonic()
+        if self.on_change is not None:
+            self._changed()
+        self._deadlines.drop(connection)
+        self._held.discard(connection)
+        if connection.key:
+            left = self._per_client[connection.key] - 1
+            if left:
+                self._per_client[connection.key] = left
+            else:
+                del self._per_client[connection.key]
+        else:
+            self._limited -= 1
+        if not self._held:
+            self._all_gone.set()
+        self._acceptor.resume()
+
+    def done(self, answer: Answer, client: Client, sent: int, started: float) -> None:
+        """Count and log one query."""
+        self.counts[answer.result] += 1
+        if answer.result == LIMIT:
+            if self.on_limited is not None:
+                self.on_limited(client)
+        elif self.query_log is not None:
+            self.query_log(answer, client, sent, int((time.monotonic() - started) * 1e6))
+
+    def _changed(self) -> None:
+        tell, self.on_change = self.on_change, None
+        if tell is not None:
+            tell()

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: MIT
+"""Calls on one socket, listening or connected, none of which waits."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import Any
+
+RECEIVE = 4096  # octets at once: a whole query and what follows it
+
+# As plain numbers: joining the socket module's flags costs as much as looking an answer up.
+AT_ONCE = int(socket.MSG_DONTWAIT)
+_SEND = int(socket.MSG_DONTWAIT | socket.MSG_MORE)
+_OUTPUT = int(socket.SHUT_WR)
+
+# Accepts one connection; returns it and its peer's address as text, "" on AF_UNIX.
+Taker = Callable[[], tuple[socket.socket, str]]
+
+
+def taker(listener: socket.socket) -> Taker:
+    """Return what accepts from `listener`.
+
+    `socket.accept` spends as long on enumerations and names as the kernel on the connection, so the
+    step below it is used where this Python has it. What that returns lacks `makefile` and `with`.
+    """
+    accept: Callable[[], tuple[int, Any]] | None = getattr(listener, "_accept", None)
+    is_unix = listener.family == socket.AF_UNIX
+    family, kind, proto = int(listener.family), int(listener.type), listener.proto
+
+    def take() -> tuple[socket.socket, str]:
+        sock: Any  # a socket.socket, or the type below it
+        if accept is None:
+            sock, address = listener.accept()
+        else:
+            fd, address = accept()
+            sock = socket.SocketType(family, kind, proto, fd)
+        return sock, "" if is_unix else address[0]
+
+    return take
+
+
+def send_now(sock: socket.socket, octets: bytes) -> int:
+    """Send what `sock` takes at once and return how many octets that was; 0 where its peer is gone.
+
+    MSG_MORE holds the last segment back until `shutdown`, so that answer and FIN leave in one.
+    """
+    try:
+        return sock.send(octets, _SEND)
+    except OSError:
+        return 0
+
+
+def end_output(sock: socket.socket) -> None:
+    """Send FIN, and with it what MSG_MORE held back. RFC 1288 §2.1: the server closes first."""
+    try:  # noqa: SIM105  # suppress() would make an object for each query
+        sock.shutdown(_OUTPUT)
+    except OSError:  # the peer is gone already
+        pass

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""This machine's accounts: NSS, homes, sessions, last logins, mail."""

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: MIT
+"""Reading a file that a user controls, as the service's own unprivileged user.
+
+The dangerous part of a finger server: a user may make `~/.plan` a FIFO, a device, a link to
+somebody else's file, or swap it between a check and its use. So nothing is checked by name. The
+file is opened as a place only (O_PATH: no device is touched, no FIFO waits for a writer), what was
+opened is looked at, and that very thing is opened again for reading, by its descriptor.
+
+It blocks: call it in a thread. It knows no account and no policy.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from types import TracebackType
+from typing import NamedTuple
+
+from fingerd_sd.protocol.text import CUT_MARK, decode_cut
+
+MAX_USER_FILE = 65536  # octets shown of one file: hundreds of screens
+
+# /proc/self/fd/N is the opened file itself, whatever its name now leads to: proc(5).
+_BY_DESCRIPTOR = "/proc/self/fd/{}"
+
+
+# What says nothing about a file: this process, or the machine, is out of descriptors or memory.
+STARVED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+
+
+class Hidden(Exception):  # noqa: N818  # a refusal, no error
+    """The file is not shown; the text says why, for the administrator only."""
+
+
+class UserFile(NamedTuple):
+    """A file's text, LF line ends not yet mended, and its path for explanations."""
+
+    text: str
+    path: str
+
+
+class Home:
+    """A user's home directory, held open. A context manager: leaving it closes the directory.
+
+    Raises FileNotFoundError where there is no such directory, PermissionError where this process
+    may not search it, OSError else.
+    """
+
+    def __init__(self, path: str, uid: int) -> None:
+        self.path = path
+        self._uid = uid
+        self._fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            # The search permission is wanted here, once, so that "may not look" is never taken
+            # for "is not there": PermissionError where it is missing.
+            os.stat(".", dir_fd=self._fd)
+            self._real = os.readlink(_BY_DESCRIPTOR.format(self._fd))
+        except BaseException:
+            os.close(self._fd)
+            raise
+
+    def __enter__(self) -> Home:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        os.close(self._fd)
+
+    def has(self, name: str) -> bool:
+        """Whether there is anything called `name`, a dangling link too.
+
+        Raises OSError where that cannot be told.
+        """
+        try:
+            os.stat(name, dir_fd=self._fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def read(self, name: str) -> UserFile | None:
+        """Return the file `name`, cut at MAX_USER_FILE octets with a mark; None: there is none.
+
+        Links are followed within the home only. Raises Hidden where it is not a regular file of the
+        home's owner inside the home, or where this process may not read it; OSError where STARVED.
+        """
+        path = os.path.join(self.path, name)
+        try:
+            place = os.open(name, os.O_PATH | os.O_CLOEXEC, dir_fd=self._fd)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise _unreadable(path, error) from None
+        try:
+            self._check(path, place)
+            fd = os.open(
+                _BY_DESCRIPTOR.format(place),
+                os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC,
+            )
+        except OSError as error:
+            raise _unreadable(path, error) from None
+        finally:
+            os.close(place)
+        with open(fd, "rb") as stream:
+            try:
+                octets = stream.read(MAX_USER_FILE + 1)
+            except OSError as error:
+                raise _unreadable(path, error) from None
+        text, cut = decode_cut(octets, MAX_USER_FILE)
+        return UserFile(f"{text}\n{CUT_MARK}\n" if cut else text, path)
+
+    def _check(self, path: str, place: int) -> None:
+        status = os.fstat(place)
+        real = os.readlink(_BY_DESCRIPTOR.format(place))
+        if not real.startswith(self._real.rstrip("/") + "/"):
+            raise Hidden(f"{path}: leads out of the home")
+        if not stat.S_ISREG(status.st_mode):
+            raise Hidden(f"{path}: not a regular file")
+        if status.st_uid != self._uid:
+            raise Hidden(f"{path}: not owned by the user")
+
+
+def _unreadable(path: str, error: OSError) -> Exception:
+    """Return what to raise where `error` kept the file `path` from being read."""
+    return error if error.errno in STARVED else Hidden(f"{path}: {error.strerror}")

@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: MIT
+"""Who is logged in on this machine: from logind, or from utmp where there is none.
+
+It knows no policy and no layout. What is known is kept for a short while, and dropped as soon as
+somebody logs in or out where systemd can tell. Nothing here waits on the loop: D-Bus, utmp and
+terminals are asked in a pool of threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import os
+import re
+import stat
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from fingerd_sd.process.systemd import LoginMonitor
+from fingerd_sd.process.threads import Shared
+from fingerd_sd.protocol.entry import Session
+from fingerd_sd.sources.accounts import logind, utmp
+from fingerd_sd.sources.accounts.logind import LoggedIn
+from fingerd_sd.sources.accounts.moment import moment
+
+log = logging.getLogger(__name__)
+
+LOGIND = "logind"  # as an origin
+TIMEOUT = 1.5  # seconds that an answer waits for the list of sessions; then it goes without
+KEPT = 10.0  # seconds that a list is kept where changes are told of: logind's idle times age
+KEPT_UNTOLD = 1.0  # seconds the same where they are not
+BACK_OFF = 10.0  # seconds that nobody is asked again after there was no answer
+DEVICES = Path("/dev")
+GROUP_WRITE = stat.S_IWGRP  # what mesg(1) sets: write(1) runs as the group of terminals
+
+_TTY = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*")  # a name below /dev and nowhere else
+
+Read = Callable[[], tuple[Sequence[LoggedIn], str]]
+
+
+class Reader:
+    """Asks logind, else utmp. `address`: of the bus, None for the system's; `path`: of utmp.
+    `clock`: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        address: str | None = None,
+        path: Path = utmp.UTMP,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._address = address
+        self._path = path
+        self._clock = clock
+        self._no_logind = ""
+        self._quiet_until = -math.inf  # monotonic seconds: a logind that hangs is not waited for
+
+    def __call__(self) -> tuple[Sequence[LoggedIn], str]:
+        """Return who is logged in, and where that is from. It blocks, and is called once at a time.
+
+        Raises OSError where it cannot be known.
+        """
+        if self._clock() >= self._quiet_until:
+            try:
+                return logind.logged_in(self._address), LOGIND
+            except Exception as error:  # dbus-fast and what it imports raise whatever they do
+                reason = error.strerror if isinstance(error, OSError) else None
+                self._no_logind = f"{LOGIND}: {reason or error or type(error).__name__}"
+                self._quiet_until = self._clock() + BACK_OFF
+        try:
+            records = utmp.logged_in(self._path)
+        except OSError as error:
+            raise OSError(f"{self._no_logind}; {self._path}: {error.strerror}") from None
+        return [LoggedIn(r.user, r.at, r.tty or None, r.host or None) for r in records], str(
+            self._path
+        )
+
+
+def complete(seen: Sequence[LoggedIn], now: float, devices: Path = DEVICES) -> list[Session]:
+    """Return `seen` with what their terminals tell, the oldest first. It blocks. `now`: seconds
+    since the epoch. As finger(1): idle is what has passed since the terminal was last read from.
+    """
+    sessions = []
+    for one in seen:
+        since = moment(one.since)
+        if since is None:
+            continue
+        active, messages = one.active, None
+        if one.tty and ":" in one.tty:  # a display: there is nothing to write to
+            messages = False
+        elif device := _device(one.tty, devices):
+            messages = bool(device.st_mode & GROUP_WRITE)
+            if not one.graphical:
+                active = device.st_atime
+        idle = None if active is None else 0.0 if active == math.inf else max(0.0, now - active)
+        sessions.append(Session(since, one.tty, one.host, idle, messages))
+    return sorted(sessions, key=lambda session: (session.since, session.tty or ""))
+
+
+def _device(tty: str | None, devices: Path) -> os.stat_result | None:
+    if not tty or not _TTY.fullmatch(tty):
+        return None
+    try:
+        status = os.stat(devices / tty, follow_symlinks=False)
+    except OSError:
+        return None
+    return status if stat.S_ISCHR(status.st_mode) else None
+
+
+class _Known(NamedTuple):
+    seen: Sequence[LoggedIn]
+    origin: str
+    until: float  # monotonic seconds
+
+
+class Sessions:
+    """The sessions on this machine. `shared`: where it may block. `read`: as a Reader. `monitor`
+    makes what tells of changes, and may raise OSError. `clock`: monotonic seconds; `wall`: seconds
+    since the epoch.
+    """
+
+    def __init__(
+        self,
+        shared: Shared,
+        read: Read,
+        monitor: Callable[[], LoginMonitor] = LoginMonitor,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._shared = shared
+        self._read = read
+        self._make_monitor: Callable[[], LoginMonitor] | None = monitor
+        self._monitor: LoginMonitor | None = None
+        self._clock = clock
+        self._wall = wall
+        self._known: _Known | None = None
+        self._trouble = ""
+        self._quiet_until = -math.inf  # monotonic seconds: after a failure
+
+    async def of(self, user: str) -> tuple[tuple[Session, ...] | None, str]:
+        """Return the sessions of `user`, None where they cannot be known, and the origin of that,
+        or the reason. It never raises for what logind, utmp or a terminal do.
+        """
+        try:
+            known = await self._list()
+            seen = [one for one in known.seen if one.user == user]
+            if not seen:
+                return (), f"{known.origin}: not logged in"
+            async with asyncio.timeout(TIMEOUT):
+                found = await self._shared.call(("terminals", user), complete, seen, self._wall())
+        except OSError as error:  # a TimeoutError too
+            return None, str(error) or "the terminals do not answer"
+        return tuple(found), f"{known.origin} and the terminals"
+
+    async def who(self) -> list[str] | None:
+        """Return who is logged in, in no order; None where that cannot be known."""
+        try:
+            return list({one.user for one in (await self._list()).seen})
+        except OSError:
+            return None
+
+    async def _list(self) -> _Known:
+        """Return the list of sessions, a kept one where it still holds. Raises OSError."""
+        now = self._clock()
+        changed = self._changed()  # before it is read: what changes then is for the next time
+        if self._known is not None and not changed and now < self._known.until:
+            return self._known
+        self._known = None
+        if now < self._quiet_until:
+            raise OSError(self._trouble)
+        try:
+            async with asyncio.timeout(TIMEOUT):
+                seen, origin = await self._shared.call("sessions", self._read)
+        except OSError as error:
+            trouble = str(error) or "neither logind nor utmp answers in time"
+            if trouble != self._trouble:
+                log.warning("Who is logged in cannot be known: %s", trouble)
+            self._trouble = trouble
+            self._quiet_until = now + BACK_OFF
+            raise OSError(trouble) from None
+        self._trouble = ""
+        told = self._monitor is not None and origin == LOGIND
+        self._known = _Known(seen, origin, now + (KEPT if told else KEPT_UNTOLD))
+        return self._known
+
+    def _changed(self) -> bool:
+        """Whether systemd tells of a change since the last time."""
+        if self._make_monitor is not None:
+            with suppress(OSError):  # no systemd here
+                self._monitor = self._make_monitor()
+            self._make_monitor = None
+        return self._monitor is not None and self._monitor.changed()

@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: MIT
+"""This machine's accounts: NSS (so LDAP and SSSD too), the files in their homes, their sessions.
+
+It knows neither clients nor layouts. Accounts and files may be slow (a network behind NSS, a home
+on a dead server), so both are asked in a bounded pool of threads, never on the loop. It hides in
+doubt: a user who did nothing is not shown, and one whose wish cannot be read is not shown either.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from types import MappingProxyType
+from typing import NamedTuple
+
+from fingerd_sd.config.table import Table
+from fingerd_sd.process.threads import Pool, Shared
+from fingerd_sd.protocol.entry import ATOMS, Absent, Person
+from fingerd_sd.protocol.text import decode
+from fingerd_sd.sources import words
+from fingerd_sd.sources.accounts.home import STARVED, Hidden, Home
+from fingerd_sd.sources.accounts.last_login import last_login
+from fingerd_sd.sources.accounts.mailbox import mail_state
+from fingerd_sd.sources.accounts.sessions import Reader, Sessions
+
+LOOKING = 3  # descriptors: the home, a file in it as a place, and as a file
+MAX_THREADS = 8  # look-ups at once; more wait, each within its deadline
+TIMEOUT = 5.0  # seconds for one look-up
+LIFETIME = 2.0  # seconds: a new plan shows at once, a thousand queries a second cost one look-up
+MAX_UID = 2**32 - 2  # uid_t's last is reserved: systemd's UIDS-GIDS
+NAMES_KEPT = 60.0  # seconds: full names seldom change, and to go through all accounts is dear
+FILES = {  # of a home, by atom; the first that is there
+    "project": (".project",),
+    "plan": (".plan",),
+    "key": (".pgpkey", ".pubkey"),
+    "forward": (".forward",),
+}
+WISHES = ("project", "plan")  # who has one of them wants to be shown
+DEFAULT_SHELL = "/bin/sh"  # what an empty field means: passwd(5)
+
+
+class Options(NamedTuple):
+    """`visible`: "opt-in", only users with a readable plan or project; "all", every account.
+    `min_uid`, `max_uid`: the accounts of people, both included. `unreadable_home`: whether "all"
+    holds for a home that cannot be searched: "hide", or "show". `atoms`: what is worth looking for.
+    """
+
+    visible: str = "opt-in"
+    min_uid: int = 1000
+    max_uid: int = 60000
+    unreadable_home: str = "hide"
+    atoms: frozenset[str] = frozenset(ATOMS)
+
+
+def read(table: Table, name: str) -> AccountsSource:
+    """Return the source that a `[[source]]` table describes; mistakes go to the table."""
+    options = Options(
+        visible=table.choice("visible", "opt-in", ("opt-in", "all")),
+        min_uid=table.integer("min_uid", 1000, 0, MAX_UID),
+        max_uid=table.integer("max_uid", 60000, 0, MAX_UID),
+        unreadable_home=table.choice("unreadable_home", "hide", ("hide", "show")),
+    )
+    if options.min_uid > options.max_uid:
+        table.wrong("min_uid", f"is greater than max_uid, {options.max_uid}: nobody is between")
+    table.close()
+    return AccountsSource(name, options)
+
+
+class AccountsSource:
+    """The accounts of this machine that want to be shown. A `directory.Source`, which also lists
+    who is logged in, and matches full names.
+    """
+
+    timeout = TIMEOUT
+    lifetime = LIFETIME
+
+    def __init__(self, name: str, options: Options, sessions: Sessions | None = None) -> None:
+        self.name = name
+        self._options = options
+        self._shared = Shared(Pool(MAX_THREADS, name))
+        self._sessions = sessions or Sessions(self._shared, Reader())
+        self._names: words.Index = {}
+        self._names_until = 0.0  # monotonic seconds
+
+    def select(self, atoms: frozenset[str]) -> None:
+        """Look for `atoms` only: those that somebody may see."""
+        self._options = self._options._replace(atoms=atoms)
+
+    async def find(self, user: str) -> Person | Absent:
+        """Return the account `user`, or why it is not shown. Raises OSError where NSS fails."""
+        said = await self._shared.call(("user", user), look_up, user, self._options)
+        if isinstance(said, Absent) or "sessions" not in self._options.atoms:
+            return said
+        sessions, origin = await self._sessions.of(said.login)
+        told = f"{origin}; the last login: {said.origins['sessions']}"
+        origins = MappingProxyType({**said.origins, "sessions": told})
+        return said._replace(sessions=sessions, origins=origins)
+
+    async def who(self) -> Sequence[str] | None:
+        """Return who is logged in; None where that cannot be known."""
+        return await self._sessions.who()
+
+    async def match(self, asked: Sequence[str]) -> Sequence[str]:
+        """Return the accounts whose full name has all words of `asked`; those that NSS enumerates.
+
+        Raises OSError where it cannot.
+        """
+        if time.monotonic() >= self._names_until:
+            self._names = await self._shared.call("names", _all_names, self._options)
+            self._names_until = time.monotonic() + NAMES_KEPT
+        return words.matching(self._names, asked)
+
+
+def _all_names(options: Options) -> words.Index:
+    """Return the full names of the accounts of people. It blocks."""
+    from fingerd_sd.sources.accounts.passwd import accounts  # it takes ctypes, which few need
+
+    return words.index(
+        (account.name, name)
+        for account in accounts()
+        if options.min_uid <= account.uid <= options.max_uid
+        if (name := parse_gecos(account.gecos, account.name).get("name"))
+    )
+
+
+def look_up(user: str, options: Options) -> Person | Absent:
+    """Return the account `user`, or why it is not shown. It blocks for as long as NSS and the disk
+    do. getpwnam(3) says what an account is. Raises OSError where files cannot be opened.
+    """
+    found = _look_up(user, options)
+    if isinstance(found, Absent):
+        _need_descriptors()
+    return found
+
+
+def _need_descriptors() -> None:
+    """Raise OSError where there are too few descriptors left to look into a home: then it is not
+    known who is absent. For all reasons alike, so that they cannot be told apart by this.
+    """
+    with ExitStack() as opened:
+        for _ in range(LOOKING):
+            opened.callback(os.close, os.open("/", os.O_PATH | os.O_CLOEXEC))
+
+
+def _look_up(user: str, options: Options) -> Person | Absent:
+    try:
+        account = pwd.getpwnam(user)
+    except (KeyError, ValueError):  # no such account, or no descriptor; a NUL, which no name has
+        return Absent("no such account")
+    if account.pw_name != user:
+        return Absent(f'the account is called "{account.pw_name}"')
+    if not options.min_uid <= account.pw_uid <= options.max_uid:
+        return Absent(f"uid {account.pw_uid} is not from {options.min_uid} to {options.max_uid}")
+    try:
+        return _person(account, options)
+    except Hidden as reason:
+        return Absent(str(reason))
+
+
+def _person(account: pwd.struct_passwd, options: Options) -> Person:
+    """Return `account` as a person. Raises Hidden where the user does not want that, or where that
+    cannot be told.
+    """
+    files, origins = _files(account, options)
+    if options.visible == "opt-in" and not any(wish in files for wish in WISHES):
+        notes = "; ".join(origins[wish] for wish in WISHES if wish in origins)
+        raise Hidden(f'no readable ~/.plan or ~/.project, and visible is "opt-in": {notes}')
+    gecos = parse_gecos(account.pw_gecos, account.pw_name)
+    for atom in ("name", "directory", "shell", *gecos):
+        origins[atom] = f"NSS, account {account.pw_name}"
+    last, mail = None, None
+    if "sessions" in options.atoms:
+        last, origins["sessions"] = last_login(account.pw_uid, account.pw_name)
+    if "mail" in options.atoms:
+        mail, origins["mail"] = mail_state(account.pw_name)
+    return Person(
+        login=account.pw_name,
+        name=gecos.get("name", ""),
+        directory=account.pw_dir,
+        shell=account.pw_shell or DEFAULT_SHELL,
+        office=gecos.get("office"),
+        phone=gecos.get("phone"),
+        home_phone=gecos.get("home_phone"),
+        last_login=last,
+        forward=files.get("forward"),
+        mail=mail,
+        key=files.get("key"),
+        project=files.get("project"),
+        plan=files.get("plan"),
+        origins=MappingProxyType(origins),
+    )
+
+
+def _files(account: pwd.struct_passwd, options: Options) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the texts of the user's files by atom, and for each atom its origin or why it is
+    missing. Raises Hidden where the user must not be shown.
+    """
+    show_anyway = options.visible == "all" and options.unreadable_home == "show"
+    texts: dict[str, str] = {}
+    origins: dict[str, str] = {}
+    try:
+        home = Home(account.pw_dir, account.pw_uid)
+        with home:
+            if home.has(".nofinger"):
+                raise Hidden(f"{account.pw_dir}/.nofinger exists")
+            for atom, names in FILES.items():
+                if atom not in options.atoms and atom not in WISHES:
+                    continue
+                try:
+                    found = next(filter(None, map(home.read, names)), None)
+                except Hidden as reason:
+                    origins[atom] = str(reason)
+                    continue
+                if found is None:
+                    origins[atom] = f"no {account.pw_dir}/{names[0]}"
+                else:
+                    texts[atom], origins[atom] = found.text, found.path
+    except OSError as error:
+        if error.errno in STARVED:
+            raise
+        why = f"the home {account.pw_dir} cannot be searched: {error.strerror}"
+        # A home that is not there holds no .nofinger, one that cannot be searched might.
+        if not (show_anyway or isinstance(error, FileNotFoundError)):
+            raise Hidden(why) from None
+        origins |= dict.fromkeys(FILES, why)
+    return texts, origins
+
+
+def parse_gecos(field: str, login: str) -> dict[str, str]:
+    """Return name, office, phone and home_phone of a gecos field, those that are there.
+
+    The parts are separated by commas; in the name "&" is the capitalised login and a leading "*" is
+    dropped, as BSD's finger does. `field` is as the pwd module decodes it; see passwd(5).
+    """
+    parts = [decode(os.fsencode(part)).strip() for part in field.split(",")]
+    parts[0] = parts[0].removeprefix("*").replace("&", login[:1].upper() + login[1:])
+    atoms = zip(("name", "office", "phone", "home_phone"), parts, strict=False)
+    return {atom: part for atom, part in atoms if part}

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: MIT
+"""Users in a database, SQLite's: nothing is loaded, so a million are as soon there as ten.
+
+users_compile.py makes it. It is asked for one user at a time, in a thread, and each user is checked
+when asked for, by the same rules as one in TOML. Like static.py it knows no client and no layout.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from fingerd_sd.config.mistakes import Mistake
+from fingerd_sd.config.table import Layer, Table
+from fingerd_sd.directory.source import MAX_LISTED, SourceError
+from fingerd_sd.process.threads import Pool, Shared
+from fingerd_sd.protocol.entry import Absent, Entry
+from fingerd_sd.sources.static.users import read_user
+
+APPLICATION = 0x66696E67  # "fing", where SQLite's header tells whose file it is
+VERSION = 1
+# names: logins and aliases. entry: in JSON what the user is in TOML. words: of full names, folded.
+SCHEMA = f"""
+PRAGMA application_id = {APPLICATION};
+PRAGMA user_version = {VERSION};
+CREATE TABLE users (login TEXT PRIMARY KEY, entry TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE names (
+    folded TEXT, name TEXT, login TEXT NOT NULL, PRIMARY KEY (folded, name)
+) WITHOUT ROWID;
+CREATE TABLE words (word TEXT, login TEXT, PRIMARY KEY (word, login)) WITHOUT ROWID;
+"""
+TIMEOUT = 5.0  # seconds for one look-up; a question to the database gets no more
+STEPS = 10_000  # of SQLite's machine between two looks at the clock: well below a millisecond
+
+# A file that is broken in the right place makes octets of what should be text, even of a message.
+_BROKEN = (sqlite3.Error, UnicodeDecodeError)
+
+_EXACT = (
+    "SELECT login, entry FROM names LEFT JOIN users USING (login) WHERE folded = ? AND name = ?"
+)
+_FOLDED = (
+    "SELECT DISTINCT login, entry FROM names LEFT JOIN users USING (login) WHERE folded = ? LIMIT 2"
+)
+_WHO = "SELECT login FROM users ORDER BY login LIMIT ?"
+_MATCH = (
+    "SELECT login FROM words WHERE word IN (SELECT value FROM json_each(?))"
+    " GROUP BY login HAVING count(*) = ? ORDER BY login LIMIT ?"
+)
+
+
+def fault(path: Path) -> str:
+    """Return what is wrong with the database as a whole, and what to do; "" where nothing is."""
+    try:
+        with closing(_connect(path)) as database:
+            [whose] = database.execute("PRAGMA application_id").fetchone()
+            [version] = database.execute("PRAGMA user_version").fetchone()
+    except _BROKEN as error:
+        return f"cannot be read: {error}; make it again with `fingerd-sd compile`"
+    if (whose, version) != (APPLICATION, VERSION):
+        return "is no database of users of this version; make it with `fingerd-sd compile`"
+    return ""
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    # The threads of a pool come and go, but at most one has the connection.
+    database = sqlite3.connect(
+        f"file:{quote(str(path))}?mode=ro", uri=True, timeout=TIMEOUT, check_same_thread=False
+    )
+    database.execute("PRAGMA temp_store = MEMORY")  # the service can write nowhere
+    return database
+
+
+class _Reader:
+    """One thread, and the one connection that it opens at the first question and then keeps: so a
+    file that takes the place of this one is not looked at before the configuration is read again.
+    """
+
+    def __init__(self, path: Path, name: str) -> None:
+        self._path = path
+        self._pool = Pool(1, name)
+        self._shared = Shared(self._pool)
+        self._database: sqlite3.Connection | None = None
+
+    async def ask(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        """Return the rows. Raises SourceError where the database cannot be read in time."""
+        try:
+            return await self._shared.call((query, values), self._ask, query, values)
+        except _BROKEN as error:
+            raise SourceError(f"{self._path}: {error}") from error
+
+    def _ask(self, query: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
+        if self._database is None:
+            self._database = _connect(self._path)
+        end = time.monotonic() + TIMEOUT
+        self._database.set_progress_handler(lambda: time.monotonic() >= end, STEPS)
+        return self._database.execute(query, values).fetchall()
+
+    async def close(self) -> None:
+        await self._shared.call("close", self._close)
+
+    def _close(self) -> None:
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+
+
+class DatabaseSource:
+    """Users in the database at `path`. A `directory.Source` which, as static.StaticSource, lists
+    its users, and matches full names.
+    """
+
+    timeout = TIMEOUT
+    lifetime = math.inf  # the configuration is read again before an answer changes
+
+    def __init__(self, name: str, path: Path) -> None:
+        self.name = name
+        self._path = path
+        self._finds = _Reader(path, name)
+        self._lists = _Reader(path, name)  # so that a long search keeps no look-up waiting
+
+    async def find(self, user: str) -> Entry | Absent:
+        """Return the entry of `user`, by StaticSource's rules: the exact name or alias, else
+        without regard to case where that leads to one entry. Raises SourceError.
+        """
+        folded = user.casefold()
+        rows = await self._finds.ask(_EXACT, folded, user)
+        rows = rows or await self._finds.ask(_FOLDED, folded)
+        if not rows:
+            return Absent("no such name or alias")
+        if len(rows) > 1:
+            return Absent("several names differ from it in case only, and none is exactly it")
+        return self._entry(*rows[0])
+
+    async def who(self) -> Sequence[str]:
+        """Return the users in the order of their logins; of very many, the first ones."""
+        return _logins(await self._lists.ask(_WHO, MAX_LISTED + 1))
+
+    async def match(self, asked: Sequence[str]) -> Sequence[str]:
+        """Return the users whose full name has all words of `asked`; of very many, the first."""
+        words = sorted({word.casefold() for word in asked})
+        return _logins(await self._lists.ask(_MATCH, json.dumps(words), len(words), MAX_LISTED + 1))
+
+    async def close(self) -> None:
+        """Close the file."""
+        await self._finds.close()
+        await self._lists.close()
+
+    def _entry(self, login: str, entry: str) -> Entry:
+        try:
+            value = json.loads(entry)
+        except (ValueError, TypeError, RecursionError) as error:
+            raise SourceError(f"{self._path}: user {login!r}: not JSON: {error}") from error
+        mistakes: list[Mistake] = []
+        users = Table([Layer(self._path, {login: value})], "", mistakes)
+        user = read_user(users, login, value) if isinstance(login, str) else None
+        if user is None or mistakes:
+            raise SourceError("; ".join(map(str, mistakes)) or f"{self._path}: user {login!r}")
+        return user[0]
+
+
+def _logins(rows: Sequence[tuple[Any, ...]]) -> list[str]:
+    return [login for (login,) in rows if isinstance(login, str)]  # who else wrote, wrote octets

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: MIT
+"""A user as it is written down, in TOML or in JSON: a string, or a table of a person's atoms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from fingerd_sd.config.table import Table
+from fingerd_sd.protocol.entry import Entry, Link, Person, Text
+from fingerd_sd.protocol.query import QueryError, parse
+
+MAX_FILE = 1 << 28  # octets of a TOML file of users: a million persons of 256 octets each
+MAGIC = b"SQLite format 3\0"  # how a database begins: https://www.sqlite.org/fileformat.html
+_TEXTS = ("name", "office", "phone", "home_phone", "project", "plan", "key")
+
+
+def read_user(users: Table, login: str, value: Any) -> tuple[Entry, Sequence[str]] | None:
+    """Return the entry of `login`, which is `value` in `users`, and its aliases; None where it
+    cannot be used. Mistakes go to the table.
+    """
+    if not is_name(login):
+        users.wrong(login, "is no user name that a query can ask for")
+        return None
+    if isinstance(value, str):
+        return Text(value, users.where(login)), ()
+    if not isinstance(value, dict):
+        users.wrong(login, "expected a string (the whole answer) or a table (a person)")
+        return None
+    person = users.inner(login, value)
+    entry = _read_person(login, person)
+    aliases = []
+    for alias in person.strings("aliases", ()):
+        if is_name(alias):
+            aliases.append(alias)
+        else:
+            person.wrong("aliases", f'"{alias}" is no user name that a query can ask for')
+    person.close()
+    return entry, aliases
+
+
+def is_database(path: Path) -> bool:
+    """Whether the file is SQLite's, whatever it is called. Raises FileNotFoundError."""
+    try:
+        with path.open("rb") as stream:
+            return stream.read(len(MAGIC)) == MAGIC
+    except FileNotFoundError:
+        raise
+    except OSError:
+        return False  # why it cannot be read, reading it will say
+
+
+def is_name(name: str) -> bool:
+    """Whether a query can ask for `name`."""
+    try:
+        query = parse(name.encode("utf-8"))
+    except (QueryError, UnicodeEncodeError):  # JSON can write half a surrogate pair
+        return False
+    return bool(name) and query.user == name and not query.hosts
+
+
+def _read_person(login: str, table: Table) -> Person:
+    texts = {atom: table.text(atom, None) for atom in _TEXTS}
+    return Person(
+        login,
+        name=texts["name"],
+        office=texts["office"],
+        phone=texts["phone"],
+        home_phone=texts["home_phone"],
+        key=texts["key"],
+        project=texts["project"],
+        plan=texts["plan"],
+        links=tuple(_read_links(table)),
+        origins=MappingProxyType({atom: table.where(atom) for atom in _TEXTS if texts[atom]}),
+    )
+
+
+def _read_links(table: Table) -> Iterator[Link]:
+    links = table.value("links")
+    if links is None:
+        return
+    expected = 'expected an array of tables such as {rel = "self", href = "https://example.org/"}'
+    if not isinstance(links, list) or not all(isinstance(link, dict) for link in links):
+        table.wrong("links", expected)
+        return
+    for number, values in enumerate(links, 1):
+        link = table.inner("links", values, number)
+        rel, href, kind = link.text("rel", ""), link.text("href", ""), link.text("type", "")
+        if not rel or not href:
+            link.wrong("href" if rel else "rel", expected)
+        link.close()
+        yield Link(rel, href, kind)

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Answers that are pages of a web site."""

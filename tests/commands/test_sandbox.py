@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: MIT
+"""What `check` says of the unit, and what the shipped drop-ins make of it."""
+
+from __future__ import annotations
+
+import ipaddress
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from fingerd_sd.commands.sandbox import effective_unit, missing
+from fingerd_sd.directory.source import Needs
+
+UNITS = Path(__file__).parents[2] / "units"
+INSTALLED = {
+    "PrivateNetwork": "yes",
+    "RestrictAddressFamilies": "AF_UNIX",
+    "NoExecPaths": "/",
+    "ExecPaths": "/usr/bin/fingerd-sd /usr/bin/python3 /usr/lib -/usr/lib64",
+}
+WEB = ("web", Needs(network=True))
+FINGER = ("command", Needs(programs=("/usr/bin/finger",)))
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({}, "PrivateNetwork=yes"),
+        ({"PrivateNetwork": "no"}, "RestrictAddressFamilies=AF_UNIX"),
+        ({"PrivateNetwork": "no", "RestrictAddressFamilies": "none"}, "=none"),
+        ({"PrivateNetwork": "no", "RestrictAddressFamilies": "~AF_INET AF_INET6"}, "~AF_INET"),
+        ({"PrivateNetwork": "no", "RestrictAddressFamilies": "AF_UNIX AF_INET AF_INET6"}, ""),
+        ({"PrivateNetwork": "no", "RestrictAddressFamilies": "~AF_PACKET"}, ""),
+        ({"PrivateNetwork": "no", "RestrictAddressFamilies": ""}, ""),
+    ],
+)
+def test_the_network_is_missed_where_it_is_not(changed: dict[str, str], told: str) -> None:
+    lacks = list(missing([WEB, FINGER, ("static", Needs())], {**INSTALLED, **changed}))
+    assert len(lacks) == 1 + bool(told)
+    assert ("web" in lacks[0] and "outbound.conf" in lacks[0] and told in lacks[0]) == bool(told)
+
+
+@pytest.mark.parametrize(
+    ("paths", "may"),
+    [
+        ({}, False),
+        ({"ExecPaths": "/usr/bin/finger"}, True),
+        ({"ExecPaths": "/usr/bin"}, True),
+        ({"ExecPaths": "-/usr/bin/finger"}, True),
+        ({"ExecPaths": "/usr/bin/fing"}, False),
+        ({"ExecPaths": "/usr", "NoExecPaths": "/usr/bin"}, False),
+        ({"NoExecPaths": ""}, True),
+    ],
+)
+def test_a_program_is_missed_where_it_may_not_be_run(paths: dict[str, str], may: bool) -> None:
+    lacks = list(missing([FINGER], {**INSTALLED, **paths}))
+    assert bool(lacks) != may
+    assert all("command.conf" in lack and "/usr/bin/finger" in lack for lack in lacks)
+
+
+def test_without_systemd_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nonexistent")
+    assert effective_unit() is None
+
+
+@pytest.mark.parametrize(
+    ("drop_ins", "most"),
+    [
+        ([], 0.4),
+        (["static-only.conf"], 0.2),
+        (["command.conf"], 0.4),
+        (["outbound.conf"], 1.2),
+        (["outbound.conf", "command.conf"], 1.2),
+        (["outbound.conf", "static-only.conf"], 1.1),
+    ],
+)
+def test_the_exposure_of_the_unit_with_drop_ins(
+    tmp_path: Path, drop_ins: list[str], most: float
+) -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is missing: apt install systemd")
+    for unit in ("finger.service", "finger.socket"):
+        shutil.copy(UNITS / unit, tmp_path)
+    (tmp_path / "finger.service.d").mkdir()
+    for name in drop_ins:
+        shutil.copy(UNITS / "finger.service.d" / name, tmp_path / "finger.service.d")
+    said = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", "--no-pager",
+         f"--threshold={most * 10:.0f}", str(tmp_path / "finger.service")],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert said.returncode == 0, said.stdout + said.stderr
+
+
+def test_every_drop_in_is_tried_here() -> None:
+    shipped = {path.name for path in (UNITS / "finger.service.d").iterdir()}
+    assert shipped == {"static-only.conf", "command.conf", "outbound.conf"}
+
+
+def test_the_addresses_that_are_allowed_are_all_but_the_dangerous() -> None:
+    text = (UNITS / "finger.service.d/outbound.conf").read_text()
+    lines = [line for line in text.splitlines() if line.startswith("IPAddressAllow=")]
+    networks = [ipaddress.ip_network(n) for line in lines for n in line.split("=")[1].split()]
+    whole = ipaddress.ip_network("0.0.0.0/0")
+    left = [net for net in networks if net.version == 4]
+    allowed = sum(net.num_addresses for net in ipaddress.collapse_addresses(left))
+    assert allowed == whole.num_addresses - 2**28 * 2 - 2**16  # multicast, class E, link-local
+    for dangerous in ("169.254.169.254", "224.0.0.1", "fe80::1", "ff02::1"):
+        address = ipaddress.ip_address(dangerous)
+        assert not any(address in net for net in networks if net.version == address.version)

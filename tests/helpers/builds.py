@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: MIT
+"""What is built from this tree, at most once in a test run, for whichever test asks first.
+
+Nothing is written into the tree, and nothing downloaded.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import NoReturn
+
+import pytest
+
+TREE = Path(__file__).parents[2]
+CHANGELOG = """fingerd-sd (99-1) unstable; urgency=medium
+
+  * The version after this one.
+
+ -- Somebody Else <else@fingerd-sd.invalid>  Mon, 23 Nov 2026 00:00:00 +0000
+
+"""
+BUILD_TIMEOUT = 600  # seconds; half a minute is usual
+NO_CHECK = {"DEB_BUILD_OPTIONS": "nocheck", "DEB_BUILD_PROFILES": "nocheck"}
+
+
+def need(*tools: str) -> None:
+    """Skip the test where one of the programs is missing; under CI it fails."""
+    if missing := [tool for tool in tools if shutil.which(tool) is None]:
+        cannot_run(f"missing: {', '.join(missing)}; `make test` installs them on Debian")
+
+
+def cannot_run(reason: str) -> NoReturn:
+    """Skip the test; under CI it fails."""
+    if os.environ.get("CI"):
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+def run(*argv: str | Path, cwd: Path = TREE, env: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Run a tool as on a terminal of a machine without this project's venv; return what it says."""
+    mine = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    done = subprocess.run(
+        argv,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        timeout=BUILD_TIMEOUT,
+        cwd=cwd,
+        env={**mine, "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", **env},
+    )
+    assert done.returncode == 0, f"{argv} returned {done.returncode}:\n{done.stdout[-6000:]}"
+    return done.stdout
+
+
+def once(build: Callable[[], Path]) -> Callable[[], Path]:
+    """Let `build` happen once, however it ends: a failure is told to all who ask."""
+
+    @cache
+    def ended() -> Path | AssertionError:
+        try:
+            return build()
+        except AssertionError as error:
+            return error
+
+    def get() -> Path:
+        end = ended()
+        if isinstance(end, AssertionError):
+            raise end
+        return end
+
+    return get
+
+
+@once
+def dist() -> Path:
+    """Return a folder with the archive of the source, and the wheel built from that archive."""
+    tree = Path(_temporary().name) / "tree"
+    ignored = (TREE / ".gitignore").read_text().replace("/", "").split()
+    shutil.copytree(TREE, tree, ignore=shutil.ignore_patterns(".git", *ignored))
+    folder = Path(_temporary().name) / "dist"
+    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, tree)
+    return folder
+
+
+@once
+def built() -> Path:
+    """Return the package of this tree, made as `make deb` makes it, its own check included."""
+    return _deb(_build("built"))
+
+
+@once
+def built_elsewhere() -> Path:
+    """Return the package again, built in another place, time zone and umask."""
+    mask = os.umask(0o077)
+    try:
+        return _deb(_build("elsewhere", TZ="Asia/Kathmandu", **NO_CHECK))
+    finally:
+        os.umask(mask)
+
+
+@once
+def built_later() -> Path:
+    """Return the package of a later version of the same."""
+    later = Path(_temporary().name) / "later"
+    shutil.copytree(built().parent, later)
+    (tree,) = (path for path in later.iterdir() if path.is_dir())
+    changelog = tree / "debian/changelog"
+    changelog.write_text(CHANGELOG + changelog.read_text())
+    module = tree / "fingerd_sd/__init__.py"
+    module.write_text(module.read_text() + '__version__ = "99"\n')
+    _deb(later).unlink()
+    run("dpkg-buildpackage", "-us", "-uc", "--build=binary", cwd=tree, env=NO_CHECK)
+    return _deb(later)
+
+
+def _build(name: str, **env: str) -> Path:
+    need("git", "dpkg-buildpackage", "dh", "dh_python3")
+    if not (TREE / ".git").exists():
+        cannot_run("the package is built from a git clone, and this is none")
+    folder = Path(tempfile.mkdtemp(dir=_temporary().name)) / name
+    run(TREE / "packaging/deb.sh", folder, env=env)
+    return folder
+
+
+def _deb(folder: Path) -> Path:
+    (path,) = folder.glob("fingerd-sd_*_all.deb")
+    return path
+
+
+@cache
+def _temporary() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="fingerd_sd_builds_")  # gone when the tests are over

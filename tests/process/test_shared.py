@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: MIT
+"""Calls that are shared by a key: who hangs holds one thread, and nothing of the others."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from fingerd_sd.process.threads import Pool, Shared
+
+
+def test_those_who_ask_the_same_share_one_call_and_its_exception() -> None:
+    calls: list[str] = []
+    begin = threading.Event()
+
+    def work(word: str) -> str:
+        begin.wait(20)
+        calls.append(word)
+        if word == "bad":
+            raise OSError(word)
+        return word.upper()
+
+    async def scenario() -> list[object]:
+        shared = Shared(Pool(2, "test"))
+        asked = [
+            asyncio.create_task(shared.call(word, work, word)) for word in ("a", "bad", "a", "bad")
+        ]
+        await asyncio.sleep(0)
+        begin.set()
+        return [
+            *await asyncio.gather(*asked, return_exceptions=True),
+            await shared.call(1, len, ""),
+        ]
+
+    first, error, again, same, other = asyncio.run(scenario())
+    assert (first, again, other) == ("A", "A", 0)
+    assert isinstance(error, OSError)
+    assert isinstance(same, OSError)
+    assert sorted(calls) == ["a", "bad"]
+
+
+def test_a_call_that_hangs_holds_one_thread_however_often_it_is_asked_for() -> None:
+    release = threading.Event()
+
+    async def scenario() -> None:
+        shared = Shared(Pool(2, "test"))
+        for _ in range(20):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.001):
+                    await shared.call("dead", release.wait, 20)
+        assert await shared.call("alive", len, "abc") == 3
+
+    try:
+        asyncio.run(scenario())
+    finally:
+        release.set()
+
+
+def test_a_call_that_nobody_waits_for_any_more_is_dropped_unless_it_has_begun() -> None:
+    release, begun = threading.Event(), threading.Event()
+    called: list[str] = []
+
+    def hang() -> None:
+        begun.set()
+        release.wait(20)
+
+    async def scenario() -> None:
+        shared = Shared(Pool(1, "test"))
+        first = asyncio.create_task(shared.call("first", hang))
+        dropped = asyncio.create_task(shared.call("second", called.append, "second"))
+        kept = [asyncio.create_task(shared.call("third", called.append, "third")) for _ in "ab"]
+        await asyncio.to_thread(begun.wait, 20)
+        for task in (dropped, kept[0]):
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        release.set()
+        await asyncio.gather(first, kept[1])
+
+    asyncio.run(scenario())
+    assert called == ["third"]
