@@ -229,9 +229,9 @@ def test_idle_exits_lose_nobody(tmp_path: Path) -> None:
 
 def test_a_journal_that_nobody_reads_blocks_nobody(tmp_path: Path) -> None:
     probe = (
-        "import socket, sys; from fingerd_sd.process.journal import NativeJournal;"
-        "j = NativeJournal(sys.argv[1]);"
-        "[j.query('q', 'c', 'a', 'found', 's', 1, 1) for _ in range(2000)]; print(j.dropped)"
+        "import socket, sys; from fingerd_sd.process.journal import NativeJournal, Queried;"
+        "j = NativeJournal(sys.argv[1]); q = Queried('q', 'c', 'a', 'found', 's', 1, 1);"
+        "[j.query(q) for _ in range(2000)]; print(j.dropped)"
     )
     path = str(tmp_path / "journal")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as nobody:
