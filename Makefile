@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-# make run: try it here. make test: all tests. make deb: the Debian package.
+# make run: try it here. make test: the tests. make deb: the Debian package.
+# make check: all that decides whether a change may land.
 # make install: onto a machine run by systemd.
 
 PYTHON = /usr/bin/python3
@@ -20,7 +21,12 @@ SYSUSERS = $(DESTDIR)$(PREFIX)/lib/sysusers.d
 # To build the Debian package: what packaging/debian/control says, and what carries it out.
 DEB_TOOLS = git build-essential debhelper dh-python pybuild-plugin-pyproject python3-all \
     python3-setuptools python3-aiohttp python3-dbus-fast python3-hypothesis \
-    python3-lxml python3-pytest python3-systemd systemd man-db mandoc
+    python3-lxml python3-pytest python3-pytest-timeout python3-systemd systemd man-db mandoc
+
+# What the tests try the service with, and what decides beyond them needs to have.
+TEST_TOOLS = systemd finger netcat-openbsd openssl dbus-daemon man-db mandoc groff-base gcc libc6-dev \
+    strace util-linux
+CHECK_TOOLS = systemd-container mmdebstrap iproute2 util-linux
 
 # Where the runs of `make torture` leave what they saw.
 TORTURE = build/torture
@@ -30,7 +36,7 @@ SBOM = build/sbom
 SUPPLY = build/supply
 LOCKS = requirements-dev.txt requirements-supply.txt
 
-.PHONY: run test fuzz torture bench style types format lock audit sbom deb dist
+.PHONY: run test check able packages fresh booted fuzz torture bench style types format lock audit sbom deb dist
 .PHONY: install install-data uninstall clean
 
 run:
@@ -65,12 +71,32 @@ format: .venv/ready
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
 
-test: .venv/ready $(SUPPLY)/ready
-	packaging/need.sh systemd finger netcat-openbsd openssl dbus-daemon groff-base gcc libc6-dev \
-	    strace util-linux
-	if [ "$$(id -u)" -eq 0 ]; then packaging/need.sh systemd-container mmdebstrap iproute2; fi
+# All that needs no container, on this machine as it is: what cannot be run here is skipped, by name.
+test:
+	@packaging/need.sh $(TEST_TOOLS) || echo "Without them some tests are skipped." >&2
+	@$(MAKE) --no-print-directory .venv/ready || echo "There is no .venv." >&2
+	@PYTHON=$(PYTHON) tests/run.sh $(TESTS)
+
+# All that decides whether a change may land. Needs root, and says in one sentence what is missing.
+check: able style types test packages fresh booted
+
+able:
+	@packaging/need.sh $(CHECK_TOOLS)
+	@$(PYTHON) -m tests.fresh --can
+
+# The packages of Debian, Fedora and Arch, the wheel's bill of materials: built and looked into.
+packages: .venv/ready $(SUPPLY)/ready
 	packaging/need.sh $(DEB_TOOLS) lintian rpm makepkg libarchive-tools
-	.venv/bin/python -m pytest $(TESTS)
+	CI=true .venv/bin/python -m pytest -m packages $(TESTS)
+
+# The commands of the README in fresh roots of each release; FRESH=--all as root and as a user.
+fresh: able
+	$(PYTHON) -m tests.fresh $(FRESH)
+
+# The service on booted machines, each with the package that was built on its own release.
+booted: able .venv/ready
+	CI=true .venv/bin/python -m pytest -m system -n 2 --dist loadgroup --ignore=tests/system/torture \
+	    $(TESTS)
 
 # Hostile octets by the million, five minutes a target; FUZZ="--seconds 600 html http" for others.
 fuzz: .venv/ready

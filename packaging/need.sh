@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# need.sh PACKAGE...: install those Debian packages that are missing; elsewhere say what to install.
+# need.sh PACKAGE...: install those Debian packages that are missing. Where that cannot be done, one
+# sentence says what to install, and the status is 1.
 set -eu
 
 missing=
@@ -9,16 +10,23 @@ for package in "$@"; do
         missing="$missing $package"
 done
 [ -n "$missing" ] || exit 0
-if ! command -v apt-get >/dev/null; then
-    echo "need.sh: no apt-get here; install by hand what Debian calls:$missing" >&2
-    exit 0
+
+cannot() {
+    echo "need.sh: $1; install by hand what Debian calls:$missing" >&2
+    exit 1
+}
+command -v apt-get >/dev/null || cannot "there is no apt-get here"
+root=
+if [ "$(id -u)" -ne 0 ]; then
+    command -v sudo >/dev/null || cannot "installing needs root or sudo"
+    root=sudo
+    # Without a terminal nobody can type a password.
+    [ -t 0 ] || sudo -n true 2>/dev/null || cannot "sudo asks for a password"
 fi
 echo "Installing:$missing" >&2
-root=
-[ "$(id -u)" -eq 0 ] || root=sudo
-export DEBIAN_FRONTEND=noninteractive
+apt="$root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600"
 # shellcheck disable=SC2086 # words are wanted
-$root apt-get install -y --no-install-recommends $missing >/dev/null 2>&1 || {
-    $root apt-get update >/dev/null
-    $root apt-get install -y --no-install-recommends $missing >/dev/null
+$apt install -y --no-install-recommends $missing >/dev/null 2>&1 || {
+    said=$($apt update 2>&1 && $apt install -y --no-install-recommends $missing 2>&1) ||
+        cannot "apt-get failed ($(echo "$said" | grep -m 1 '^E:' || echo "no network?"))"
 }

@@ -6,11 +6,11 @@ All get the same listening socket by the same activation, and the same answer wh
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..helpers import needs
 from . import build
 from .build import SOURCES, UnavailableError
 
@@ -118,8 +118,8 @@ def _efingerd(install: bool) -> Peer:
 
 
 def _cfingerd(install: bool) -> Peer:
-    if os.geteuid():
-        raise UnavailableError("runs as root only")
+    if why := needs.becoming_nobody():
+        raise UnavailableError(f"runs as root only: {why}")
     argv = _inetd(build.debian("cfingerd", install) / "usr/sbin/cfingerd")
     mounts = f"mount --bind '{build.etc_of_peers(install)}' /etc"
     about = "Debian's, a process a query"

@@ -18,6 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
 
+from ..helpers.needs import namespace
 from . import build
 from .peers import Peer
 
@@ -60,8 +61,7 @@ SERVER_CORE, LOAD_CORE = cores()
 def in_namespace(mounts: str, argv: tuple[str, ...]) -> tuple[str, ...]:
     """Return the command that runs `argv` where the shell commands `mounts` have mounted what it
     needs, for itself alone; the process id stays."""
-    unshare = ("unshare", "-m") if os.geteuid() == 0 else ("unshare", "-rm")
-    return (*unshare, "sh", "-ec", f'{mounts}\nexec "$@"', "sh", *argv)
+    return (*namespace(), "sh", "-ec", f'{mounts}\nexec "$@"', "sh", *argv)
 
 
 def listen() -> socket.socket:

@@ -4,13 +4,12 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from ..helpers import needs
 from . import peers, run
 from .build import compiled
 
@@ -19,10 +18,8 @@ SERVERS = (peers.LIMIT, peers.OURS, peers.OURS_LOGGING, peers.PROTOCOL)
 
 @pytest.fixture(scope="module", autouse=True)
 def _compiler() -> None:
-    if shutil.which("cc") is None:
-        if os.environ.get("CI"):
-            pytest.fail("CI must have cc")
-        pytest.skip("cc is not installed")
+    needs.programs("cc")
+    needs.right(needs.mounts_as_anybody)
 
 
 def test_a_quick_run_measures_every_server_and_writes_the_report(tmp_path: Path) -> None:

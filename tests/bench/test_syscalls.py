@@ -8,14 +8,13 @@ one before, so that hardly anything is shared between them: the dearest case of 
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from ..helpers import needs
 from . import build
 from .peers import Peer, config, ours
 from .process import Server, ask
@@ -36,25 +35,20 @@ QUIET = {
 LOGGING = QUIET | {"sendto": 2}  # and the datagram to the journal
 
 
-def _need(program: str) -> None:
-    if shutil.which(program) is None:
-        if os.environ.get("CI"):
-            pytest.fail(f"CI must have {program}")
-        pytest.skip(f"{program} is not installed")
-
-
 def _count(peer: Peer, queries: int, folder: Path) -> Counter[str]:
     """Return the system calls of a whole run of `peer` in which `queries` are asked."""
     summary = folder / f"summary-{queries}"
     os.mkfifo(summary)
     # -D: the tracer is a grandchild, so that the server keeps the process id of its activation.
     traced = replace(peer, argv=("strace", "-D", "-f", "-c", "-o", str(summary), *peer.argv))
-    with subprocess.Popen(["cat", str(summary)], stdout=subprocess.PIPE, text=True) as reader:
+    # Opened before the tracer does, so that nobody waits where the tracer does not start.
+    reading = os.open(summary, os.O_RDONLY | os.O_NONBLOCK)
+    with open(reading, encoding="utf-8") as reader:
         with Server(traced) as server:
             for _ in range(queries):
                 assert ask(server.port, b"moshez") == peer.answer
-        assert reader.stdout is not None
-        rows = [line.split() for line in reader.stdout]
+        os.set_blocking(reading, True)  # it ends when the tracer has ended
+        rows = [line.split() for line in reader]
     # % time, seconds, usecs/call, calls, perhaps errors, the name
     return Counter({row[-1]: int(row[3]) for row in rows if len(row) >= 5 and row[3].isdigit()})
 
@@ -65,8 +59,10 @@ def _count(peer: Peer, queries: int, folder: Path) -> Counter[str]:
 def test_a_query_on_the_fast_path_makes_no_more_system_calls_than_it_needs(
     log: bool, bound: dict[str, int], tmp_path: Path
 ) -> None:
-    _need("strace")
-    _need("cc")
+    needs.programs("cc")
+    needs.right(needs.tracing)
+    if log:
+        needs.right(needs.mounts_as_anybody)
     build.compiled("activate")
     peer = ours("strace", "", config(tmp_path, log), journal=log)
     few, many = _count(peer, FEW, tmp_path), _count(peer, MANY, tmp_path)

@@ -13,6 +13,8 @@ import pytest
 from fingerd_sd.commands.sandbox import effective_unit, missing
 from fingerd_sd.directory.source import Needs
 
+from ..helpers import needs
+
 UNITS = Path(__file__).parents[2] / "units"
 INSTALLED = {
     "PrivateNetwork": "yes",
@@ -79,8 +81,7 @@ def test_without_systemd_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_the_exposure_of_the_unit_with_drop_ins(
     tmp_path: Path, drop_ins: list[str], most: float
 ) -> None:
-    if shutil.which("systemd-analyze") is None:
-        pytest.skip("systemd-analyze is missing: apt install systemd")
+    needs.programs("systemd-analyze")
     for unit in ("finger.service", "finger.socket"):
         shutil.copy(UNITS / unit, tmp_path)
     (tmp_path / "finger.service.d").mkdir()

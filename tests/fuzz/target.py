@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 from unittest.mock import patch
@@ -20,7 +21,17 @@ T = TypeVar("T")
 
 CORPUS = Path(__file__).parent / "corpus"  # seeds and found cases, by target
 SEPARATOR = b"\n----\n"  # between the parts of a case: so that those of text can be read
-RAM = Path("/dev/shm")  # where files cost no disk
+
+
+@cache
+def ram() -> Path | None:
+    """Return where files cost no disk, if one may write there."""
+    shared = Path("/dev/shm")
+    try:
+        with tempfile.TemporaryFile(dir=shared):
+            return shared
+    except OSError:
+        return None
 
 
 @dataclass(frozen=True)
@@ -76,7 +87,7 @@ def any_text(octets: bytes) -> str:
 @contextmanager
 def folder() -> Iterator[Path]:
     """Yield a new folder."""
-    with tempfile.TemporaryDirectory(dir=RAM if RAM.is_dir() else None) as name:
+    with tempfile.TemporaryDirectory(dir=ram()) as name:
         yield Path(name)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from ..helpers import needs
 from . import blind, run
 from .target import CORPUS, Target, keep
 from .targets import TARGETS
@@ -29,7 +30,7 @@ BROKEN = Target("broken", _break, (b"needle",))
 
 def _needs(name: str) -> None:
     if name in MODULES:
-        pytest.importorskip(MODULES[name])
+        needs.modules(MODULES[name])
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: f"{path.parent.name}/{path.name}")

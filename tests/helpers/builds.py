@@ -15,9 +15,8 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import NoReturn
 
-import pytest
+from . import needs
 
 TREE = Path(__file__).parents[2]
 CHANGELOG = """fingerd-sd (99-1) unstable; urgency=medium
@@ -29,19 +28,6 @@ CHANGELOG = """fingerd-sd (99-1) unstable; urgency=medium
 """
 BUILD_TIMEOUT = 600  # seconds; half a minute is usual
 NO_CHECK = {"DEB_BUILD_OPTIONS": "nocheck", "DEB_BUILD_PROFILES": "nocheck"}
-
-
-def need(*tools: str) -> None:
-    """Skip the test where one of the programs is missing; under CI it fails."""
-    if missing := [tool for tool in tools if shutil.which(tool) is None]:
-        cannot_run(f"missing: {', '.join(missing)}; `make test` installs them on Debian")
-
-
-def cannot_run(reason: str) -> NoReturn:
-    """Skip the test; under CI it fails."""
-    if os.environ.get("CI"):
-        pytest.fail(reason, pytrace=False)
-    pytest.skip(reason)
 
 
 def run(*argv: str | Path, cwd: Path = TREE, env: Mapping[str, str] = MappingProxyType({})) -> str:
@@ -125,9 +111,9 @@ def built_later() -> Path:
 
 
 def _build(name: str, **env: str) -> Path:
-    need("git", "dpkg-buildpackage", "dh", "dh_python3")
+    needs.programs("git", "dpkg-buildpackage", "dh", "dh_python3")
     if not (TREE / ".git").exists():
-        cannot_run("the package is built from a git clone, and this is none")
+        needs.cannot_run("the package is built from a git clone, and this is none")
     folder = Path(tempfile.mkdtemp(dir=_temporary().name)) / name
     run(TREE / "packaging/deb.sh", folder, env=env)
     return folder

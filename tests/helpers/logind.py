@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import signal
 import subprocess
 import threading
@@ -18,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pytest
+from . import needs
 
 NAME = "org.freedesktop.login1"
 SIGNATURES = {
@@ -31,10 +30,6 @@ CONFIGURATION = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Con
 <policy context="default"><allow user="*"/><allow own="*"/><allow send_destination="*"
  eavesdrop="true"/><allow eavesdrop="true"/></policy></busconfig>
 """
-
-needs_bus = pytest.mark.skipif(
-    shutil.which("dbus-daemon") is None, reason="no dbus-daemon: apt install dbus-daemon"
-)
 
 
 @dataclass
@@ -52,6 +47,8 @@ class Bus:
 @contextmanager
 def bus(folder: Path) -> Iterator[Bus]:
     """Run a bus whose files are in `folder`."""
+    needs.programs("dbus-daemon")
+    needs.modules("dbus_fast")
     configuration = folder / "bus.conf"
     configuration.write_text(CONFIGURATION.format(path=folder / "bus"))
     with subprocess.Popen(

@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import os
 import random
-import shutil
 import signal
 import socket
 import subprocess
@@ -24,6 +22,8 @@ from tests.integration.process import (
     listener,
     serving,
 )
+
+from ..helpers import needs
 
 MOSHEZ = '[[source]]\ntype = "static"\nusers = { moshez = "Happy and well" }\n'
 IDLE_EXITS = 30  # processes that leave while queries come; the booted systemd does a thousand
@@ -246,11 +246,9 @@ def test_a_journal_that_nobody_reads_blocks_nobody(tmp_path: Path) -> None:
     assert int(done.stdout) > 0
 
 
-@pytest.mark.skipif(
-    not os.environ.get("CI") and shutil.which("systemd-socket-activate") is None,
-    reason="systemd-socket-activate is not installed",
-)
 def test_runs_under_systemd_socket_activate(tmp_path: Path) -> None:
+    needs.programs("systemd-socket-activate")
+    needs.modules("systemd")
     with listener() as free:
         port = free.getsockname()[1]
     process = subprocess.Popen(

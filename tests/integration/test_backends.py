@@ -15,7 +15,12 @@ import pytest
 
 from tests.integration.process import PATIENCE, ask, configured, listener, serving
 
-pytest.importorskip("aiohttp", reason="aiohttp is missing: apt install python3-aiohttp")
+from ..helpers import needs
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _aiohttp() -> None:
+    needs.modules("aiohttp")
 
 
 class Site(ThreadingHTTPServer):

@@ -18,7 +18,10 @@ import pytest
 
 from fingerd_sd import __version__
 
-from ..helpers.builds import TREE, built, built_elsewhere, dist, need, run
+from ..helpers import needs
+from ..helpers.builds import TREE, built, built_elsewhere, dist, run
+
+pytestmark = pytest.mark.packages
 
 SPEC = TREE / "packaging/fedora/fingerd-sd.spec"
 PKGBUILD = TREE / "packaging/arch/PKGBUILD"
@@ -97,7 +100,7 @@ def test_the_debian_package_has_the_files() -> None:
 
 
 def test_lintian_has_nothing_to_say_of_the_debian_package() -> None:
-    need("lintian")
+    needs.programs("lintian")
     (changes,) = built().parent.glob("*.changes")
     said = run(
         *("lintian", "--allow-root", "--display-info", "--pedantic"),
@@ -116,7 +119,7 @@ def test_the_debian_package_is_the_same_octets_wherever_it_is_built() -> None:
 
 
 def test_the_spec_makes_a_package_with_the_files(tmp_path: Path) -> None:
-    need("rpmbuild", "rpm")
+    needs.programs("rpmbuild", "rpm")
     (tmp_path / "SOURCES").mkdir()
     shutil.copy(source(), tmp_path / "SOURCES")
     (tmp_path / "macros").write_text(MACROS)
@@ -147,7 +150,7 @@ def workshop() -> Iterator[Path]:
 
 
 def test_the_pkgbuild_makes_a_package_with_the_files(workshop: Path) -> None:
-    need("makepkg", "bsdtar", "fakeroot", "setpriv")
+    needs.programs("makepkg", "bsdtar", "fakeroot", "setpriv")
     shutil.copy(source(), workshop)
     shutil.copy(PKGBUILD, workshop)
     (workshop / "bin").mkdir()

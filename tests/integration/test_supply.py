@@ -12,8 +12,11 @@ import pytest
 
 from fingerd_sd import __version__
 
-from ..helpers.builds import TREE, cannot_run, run
+from ..helpers import needs
+from ..helpers.builds import TREE, run
 from ..project.test_supply import LOCKS, pins
+
+pytestmark = pytest.mark.packages
 
 READY = "build/supply/ready"  # what makes the bills; not made here, since that takes a network
 
@@ -22,7 +25,7 @@ READY = "build/supply/ready"  # what makes the bills; not made here, since that 
 def bills(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the bills of this tree."""
     if not (TREE / READY).exists():
-        cannot_run(f"missing: {READY}; `make {READY}` makes it")
+        needs.cannot_run(f"missing: {READY}; `make {READY}` makes it")
     folder = tmp_path_factory.mktemp("sbom")
     for number in ("1", "2"):
         run("make", "-o", READY, "sbom", f"SBOM={folder / number}")

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from ..helpers import needs
+
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "fingerd_sd"
 
@@ -211,7 +213,7 @@ STARTED = {
 def test_a_start_imports_nothing_heavy(source: str, tmp_path: Path) -> None:
     """A start is what the first client waits for."""
     if source == "web":
-        pytest.importorskip("aiohttp")
+        needs.modules("aiohttp")
     config = tmp_path / "fingerd.toml"
     config.write_text(f'[[source]]\ntype = "{source}"\n{STARTED[source]}')
     program = f"""

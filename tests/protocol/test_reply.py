@@ -3,16 +3,20 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fingerd_sd.protocol.entry import ATOMS, Entry, Person, Text
+from fingerd_sd.protocol.entry import ATOMS, Entry, Person, Session, Text
 from fingerd_sd.protocol.layout.fields import MAX_FIELD
 from fingerd_sd.protocol.layout.long import MAX_TEXT, long_form
+from fingerd_sd.protocol.layout.short import short_form
 from fingerd_sd.protocol.reply import encode
 from fingerd_sd.protocol.text import CUT_MARK, is_printable
 
@@ -213,6 +217,20 @@ def test_a_text_is_cut_with_a_mark_that_says_so(atom: str) -> None:
     assert shown[-2:] == ["x" * MAX_TEXT, CUT_MARK]
     whole = with_atom(atom, "x" * MAX_TEXT)
     assert lines(whole, show=atom)[-1] == "x" * MAX_TEXT
+
+
+@pytest.mark.parametrize("idle", [math.nan, math.inf, -math.inf])
+def test_an_idle_time_that_is_no_number_is_not_known(idle: float) -> None:
+    session = Session(datetime(2026, 11, 24, tzinfo=UTC), tty="pts/0", idle=idle)
+    known = session._replace(idle=None)
+    for form in (long_form, _short):
+        assert form([Person("alice", sessions=(session,))], ATOMS, 0) == form(
+            [Person("alice", sessions=(known,))], ATOMS, 0
+        )
+
+
+def _short(entries: Sequence[Entry], show: Collection[str], now: float) -> str:
+    return short_form([("alice", entry) for entry in entries], show, now)
 
 
 def test_a_login_cannot_forge_lines() -> None:

@@ -15,12 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from ..helpers.builds import cannot_run
+from ..helpers import needs
 from . import project, roots
 from .finger import PROBE, Finger
 from .machine import Machine
 
 HERE = Path(__file__).parent
+HANGS = 1800  # seconds: the first test of all may make the roots
 TOOLS = {
     "systemd-nspawn": "systemd-container",
     "mmdebstrap": "mmdebstrap",
@@ -36,6 +37,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.system)
+            item.add_marker(pytest.mark.timeout(HANGS))
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -52,7 +54,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 def built(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[Path]]]:
     """Build, side by side, the roots of the releases that the selected tests ask for."""
     if lacking := _what_is_missing():
-        cannot_run(lacking)
+        needs.cannot_run(lacking)
     asked = {
         item.callspec.params.get("booted")
         for item in request.session.items
@@ -72,7 +74,7 @@ def booted(request: pytest.FixtureRequest, built: dict[str, Future[Path]]) -> It
     try:
         root = built[request.param].result()
     except roots.RootError as error:
-        cannot_run(str(error))
+        needs.cannot_run(str(error))
     machine = Machine(request.param, root)
     try:
         yield machine

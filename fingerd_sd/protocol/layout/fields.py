@@ -6,10 +6,18 @@ Sans-I/O.
 
 from __future__ import annotations
 
+import math
+from typing import TypeGuard
+
 from fingerd_sd.protocol.text import one_line
 
 MAX_FIELD = 256  # characters of a one-line atom: a screen's line three times over
 HALF_A_YEAR = 365 * 86400 / 2  # seconds: from then on the year matters more than the hour
+
+
+def is_known(seconds: float | None) -> TypeGuard[float]:
+    """Whether an idle time can be told: a source may also say that it is no number, or endless."""
+    return seconds is not None and math.isfinite(seconds)
 
 
 def phone_number(digits: str) -> str:

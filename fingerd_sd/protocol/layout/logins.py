@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from fingerd_sd.protocol.entry import Mail, Person, Session
-from fingerd_sd.protocol.layout.fields import HALF_A_YEAR, field
+from fingerd_sd.protocol.layout.fields import HALF_A_YEAR, field, is_known
 
 
 def session_lines(person: Person, now: float) -> list[str]:
@@ -39,7 +39,7 @@ def mail_lines(mail: Mail) -> list[str]:
 def _on_since(session: Session, widest: int) -> list[str]:
     tty, host = field(session.tty), field(session.host)
     lines = [f"On since {session.since:%a %b %e %H:%M (%Z)}{_where(tty, host)}"]
-    idle = _idle_words(session.idle or 0)
+    idle = _idle_words(session.idle) if is_known(session.idle) else ""
     if idle:
         idle = " " * (widest - len(tty) + 3) + idle
         if host:

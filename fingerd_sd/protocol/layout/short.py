@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from fingerd_sd.protocol.entry import Entry, Person, Session, Text
-from fingerd_sd.protocol.layout.fields import HALF_A_YEAR, field, phone_number
+from fingerd_sd.protocol.layout.fields import HALF_A_YEAR, field, is_known, phone_number
 
 _MIN_COLUMN = 8  # columns of logins and of names, at the least
 _BOTH_COLUMNS = 30  # columns of logins and names together: what a screen of 80 has left
@@ -61,7 +61,7 @@ def _presence(session: Session, now: float) -> str:
 
 
 def _idle_column(seconds: float | None) -> str:
-    if seconds is None:
+    if not is_known(seconds):
         return "?"
     minutes = int(seconds) // 60
     hours, minute = divmod(minutes, 60)

@@ -16,11 +16,11 @@ import pytest
 from fingerd_sd.protocol.text import CUT_MARK
 from fingerd_sd.sources.accounts.home import MAX_USER_FILE, Hidden, Home, UserFile
 
+from ...helpers import needs
 from ...helpers.ordinary import NOBODY, as_ordinary_user, reachable_folder
 
 T = TypeVar("T")
 
-ROOT = os.geteuid() == 0
 SECRET = "somebody else's secret"
 PATIENCE = 20  # seconds until a call that hangs fails a test
 
@@ -233,15 +233,15 @@ def test_a_file_of_somebody_else_is_not_shown(home: Path) -> None:
     assert "not owned by the user" in hidden(home, uid=os.geteuid() + 1)
 
 
-@pytest.mark.skipif(not ROOT, reason="only root can give a file away")
 def test_a_file_that_was_given_away_is_not_shown(home: Path) -> None:
+    needs.right(needs.giving_away)
     (home / ".plan").write_text(SECRET)
     os.chown(home / ".plan", NOBODY, NOBODY)
     assert "not owned by the user" in hidden(home)
 
 
-@pytest.mark.skipif(not ROOT, reason="only root can give a file away")
 def test_a_link_to_anothers_file_within_the_home_is_not_followed(home: Path) -> None:
+    needs.right(needs.giving_away)
     (home / "theirs").write_text(SECRET)
     os.chown(home / "theirs", NOBODY, NOBODY)
     (home / ".plan").symlink_to("theirs")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from ...helpers import needs
 from ...helpers.records import lastlog, utmp, write_lastlog
 
 TREE = Path(__file__).parents[3]
@@ -78,10 +78,13 @@ cd /; shift
 exec "$@"
 """
 
-pytestmark = [
-    pytest.mark.skipif(os.geteuid() != 0, reason="a mount namespace needs root"),
-    pytest.mark.skipif(shutil.which("finger") is None, reason="no finger: apt install finger"),
-]
+
+@pytest.fixture(scope="module", autouse=True)
+def _needs() -> None:
+    needs.programs("finger", "unshare")
+    needs.right(needs.mounts)
+    needs.right(needs.devices)
+    needs.right(needs.giving_away)
 
 
 @pytest.fixture(scope="module")

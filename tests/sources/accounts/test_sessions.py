@@ -27,7 +27,7 @@ from fingerd_sd.sources.accounts.sessions import (
     complete,
 )
 
-from ...helpers.logind import Bus, Logind, bus, needs_bus, session
+from ...helpers.logind import Bus, Logind, bus, session
 from ...helpers.records import DEAD_PROCESS, NOW, utmp
 
 USEC = 1_000_000
@@ -53,7 +53,6 @@ def a_bus(tmp_path: Path) -> Iterator[Bus]:
 # --- logind ---
 
 
-@needs_bus
 def test_logind_tells_who_is_on_which_terminal_from_where_since_when(a_bus: Bus) -> None:
     sessions = {
         "1": session("alice", TTY="pts/0", RemoteHost="203.0.113.7", Timestamp=NOW * USEC),
@@ -66,7 +65,6 @@ def test_logind_tells_who_is_on_which_terminal_from_where_since_when(a_bus: Bus)
         ]
 
 
-@needs_bus
 def test_an_ssh_session_of_debian_13_has_no_terminal_and_no_idle_time(a_bus: Bus) -> None:
     ssh = session("alice", RemoteHost="2001:db8::7", Service="sshd")
     with Logind({"3": ssh}).on(a_bus.address):
@@ -75,7 +73,6 @@ def test_an_ssh_session_of_debian_13_has_no_terminal_and_no_idle_time(a_bus: Bus
         ]
 
 
-@needs_bus
 @pytest.mark.parametrize(
     "properties",
     [
@@ -96,7 +93,6 @@ def test_what_is_no_person_s_session_is_left_out(a_bus: Bus, properties: dict[st
         assert [one.user for one in logged_in(a_bus.address)] == ["bob"]
 
 
-@needs_bus
 @pytest.mark.parametrize(
     ("properties", "idle"),
     [
@@ -115,7 +111,6 @@ def test_how_long_a_session_is_idle(
     assert told.idle == idle
 
 
-@needs_bus
 @pytest.mark.parametrize("mode", ["silent", "error", "odd"])
 def test_a_logind_that_does_not_answer_is_an_error(
     a_bus: Bus, mode: str, monkeypatch: pytest.MonkeyPatch
@@ -125,13 +120,11 @@ def test_a_logind_that_does_not_answer_is_an_error(
         logged_in(a_bus.address)
 
 
-@needs_bus
 def test_a_bus_without_logind_is_an_error(a_bus: Bus) -> None:
     with pytest.raises(OSError, match="login1"):
         logged_in(a_bus.address)
 
 
-@needs_bus
 def test_a_bus_that_hangs_is_an_error(a_bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "TIMEOUT", 0.05)
     a_bus.freeze()
@@ -163,7 +156,6 @@ def test_utmp_answers_where_there_is_no_logind(tmp_path: Path) -> None:
     assert seen[1].host == "ÿh" * 128
 
 
-@needs_bus
 def test_logind_that_hangs_is_not_waited_for_again_at_once(
     a_bus: Bus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

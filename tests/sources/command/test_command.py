@@ -22,6 +22,7 @@ from fingerd_sd.directory.source import SourceError
 from fingerd_sd.protocol.entry import Absent, Text
 from fingerd_sd.sources.command.source import CommandSource, Options, arguments
 
+from ...helpers import needs
 from ...helpers.houses import bare
 
 PATIENCE = 30.0  # seconds; reached only by a failure
@@ -367,8 +368,7 @@ def test_a_command_that_is_for_others_is_never_started(tmp_path: Path) -> None:
 
 
 def test_debians_finger_answers(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    if not Path("/usr/bin/finger").exists():
-        pytest.skip("finger is missing: apt install finger")
+    needs.programs("finger")
     file = tmp_path / "fingerd.toml"
     file.write_text(
         '[[source]]\ntype = "command"\nargv = ["/usr/bin/finger", "-lm", "--", "{user}"]\n'
