@@ -14,6 +14,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 RELEASES = ("bookworm", "trixie")
@@ -71,16 +72,19 @@ def mirror() -> str | None:
     return None
 
 
-def root(release: str) -> Path:
-    """Return the cached root of `release`, built now if there is none. Raises RootError."""
-    recipe = "\n".join((release, "minbase", *sorted(PACKAGES)))
+def root(release: str, variant: str = "minbase", packages: Sequence[str] = PACKAGES) -> Path:
+    """Return the cached root of `release`, built now if there is none. Raises RootError.
+
+    `variant`: mmdebstrap's; `packages`: what is installed beyond it.
+    """
+    recipe = "\n".join((release, variant, *sorted(packages)))
     digest = hashlib.sha256(recipe.encode()).hexdigest()[:12]
     wanted = cache_directory() / "roots" / f"{release}-{digest}"
     if not wanted.is_dir():
         wanted.parent.mkdir(parents=True, exist_ok=True)
         build = Path(tempfile.mkdtemp(prefix=f".{wanted.name}-", dir=wanted.parent))
         try:
-            _mmdebstrap(release, build / "root")
+            _mmdebstrap(release, variant, packages, build / "root")
             try:
                 (build / "root").rename(wanted)
             except OSError:  # somebody else was quicker
@@ -91,8 +95,8 @@ def root(release: str) -> Path:
     return wanted
 
 
-def _mmdebstrap(release: str, target: Path) -> None:
-    command = ["mmdebstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}"]
+def _mmdebstrap(release: str, variant: str, packages: Sequence[str], target: Path) -> None:
+    command = ["mmdebstrap", f"--variant={variant}", f"--include={','.join(packages)}"]
     command += [release, str(target)]
     if uri := mirror():
         command.append(uri)
