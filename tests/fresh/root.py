@@ -20,7 +20,12 @@ from ..system import roots
 USER = "ann"
 UID = 1000
 PACKAGES = ("ca-certificates", "git", "make", "passwd", "sudo")
-TOOLS = {"mmdebstrap": "mmdebstrap", "unshare": "util-linux", "setpriv": "util-linux"}
+TOOLS = {
+    "git": "git",
+    "mmdebstrap": "mmdebstrap",
+    "systemd-nspawn": "systemd-container",
+    "unshare": "util-linux",
+}
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 TIMEOUT = 900  # seconds for one command

@@ -19,13 +19,6 @@ from types import MappingProxyType
 from . import needs
 
 TREE = Path(__file__).parents[2]
-CHANGELOG = """fingerd-sd (99-1) unstable; urgency=medium
-
-  * The version after this one.
-
- -- Somebody Else <else@fingerd-sd.invalid>  Mon, 23 Nov 2026 00:00:00 +0000
-
-"""
 BUILD_TIMEOUT = 600  # seconds; half a minute is usual
 NO_CHECK = {"DEB_BUILD_OPTIONS": "nocheck", "DEB_BUILD_PROFILES": "nocheck"}
 
@@ -93,21 +86,6 @@ def built_elsewhere() -> Path:
         return _deb(_build("elsewhere", TZ="Asia/Kathmandu", **NO_CHECK))
     finally:
         os.umask(mask)
-
-
-@once
-def built_later() -> Path:
-    """Return the package of a later version of the same."""
-    later = Path(_temporary().name) / "later"
-    shutil.copytree(built().parent, later)
-    (tree,) = (path for path in later.iterdir() if path.is_dir())
-    changelog = tree / "debian/changelog"
-    changelog.write_text(CHANGELOG + changelog.read_text())
-    module = tree / "fingerd_sd/__init__.py"
-    module.write_text(module.read_text() + '__version__ = "99"\n')
-    _deb(later).unlink()
-    run("dpkg-buildpackage", "-us", "-uc", "--build=binary", cwd=tree, env=NO_CHECK)
-    return _deb(later)
 
 
 def _build(name: str, **env: str) -> Path:

@@ -6,9 +6,7 @@ Where machines cannot be booted the tests are skipped with the reason; under CI 
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -38,6 +36,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.system)
             item.add_marker(pytest.mark.timeout(HANGS))
+            # With pytest-xdist one process has all tests of a release, on one booted machine.
+            parameters = item.callspec.params if hasattr(item, "callspec") else {}
+            item.add_marker(pytest.mark.xdist_group(str(parameters.get("booted"))))
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -132,11 +133,6 @@ def clean(packaged: Machine) -> Iterator[frozenset[str]]:
 
 def _what_is_missing() -> str:
     """Return why machines cannot be booted here, with the remedy; empty where they can."""
-    if os.geteuid() != 0:
-        return "booting a machine needs root: run the tests with sudo"
     if packages := sorted({TOOLS[tool] for tool in TOOLS if shutil.which(tool) is None}):
         return f"tools are missing: apt install {' '.join(packages)}"
-    tried = subprocess.run(["unshare", "--mount", "true"], check=False, capture_output=True)
-    if tried.returncode != 0:
-        return "mounts are not allowed here: run in a privileged container or a virtual machine"
-    return ""
+    return needs.mounts() or needs.becoming_nobody()

@@ -7,14 +7,15 @@ import threading
 
 import pytest
 
-from ..helpers.builds import TREE, built, built_later
+from ..fresh.packages import package
+from ..helpers.builds import TREE
 from . import project
 from .finger import HAPPY, MOSHEZ, SERVICE, SOCKET, Finger
 from .machine import Machine
 from .package import DROP_IN, install, version
 
 AS_A_USER_DOES = TREE / "packaging/debian/tests/as-a-user-does"
-ROUNDS = 5  # upgrades, and as many ways back
+ROUNDS = 2  # upgrades, and as many ways back
 CLIENTS = 4
 PAUSE = 0.005  # seconds between two queries of one client
 
@@ -22,7 +23,7 @@ PAUSE = 0.005  # seconds between two queries of one client
 @pytest.fixture
 def finger(packaged: Machine, clean: frozenset[str]) -> Finger:
     """The package as it was just installed."""
-    install(packaged, built())
+    install(packaged, package(packaged.release))
     return Finger(packaged)
 
 
@@ -78,8 +79,8 @@ def test_upgrades_lose_no_query(finger: Finger) -> None:
         client.start()
     try:
         for _ in range(ROUNDS):
-            for package in (built_later(), built()):
-                install(machine, package)
+            for later in (True, False):
+                install(machine, package(machine.release, later))
                 assert finger.ask("moshez") == HAPPY
                 processes.add(finger.pid())
     finally:
@@ -96,12 +97,12 @@ def test_an_upgrade_runs_the_new_version_and_keeps_what_the_administrator_chose(
 ) -> None:
     machine = finger.machine
     machine.write("/etc/fingerd-sd/fingerd.toml", MOSHEZ)  # a conffile with a change: no question
-    install(machine, built_later())
+    install(machine, package(machine.release, later=True))
     assert version(machine) == "99-1"
     assert finger.state(SOCKET) == finger.state() == "inactive"
     machine.systemctl("enable", "--now", SOCKET)
     assert finger.ask("moshez") == HAPPY
-    install(machine, built())
+    install(machine, package(machine.release))
     assert finger.state(SOCKET) == finger.state() == "active"
     assert machine.systemctl("is-enabled", SOCKET).strip() == "enabled"
     assert finger.ask("moshez") == HAPPY
@@ -118,7 +119,7 @@ def test_removing_closes_the_port_and_keeps_the_configuration(finger: Finger) ->
     assert finger.state(SOCKET) == finger.state() == "inactive"
     assert machine.run("ps", "-C", "fingerd-sd", check=False).status == 1
     machine.run("test", "-e", DROP_IN)
-    install(machine, built())
+    install(machine, package(machine.release))
     assert finger.ask("moshez") == HAPPY  # enabled it was, and so it is again
 
 

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""A thousand ends and starts of the process under steady queries, of which none may be lost."""
+"""Ends and starts of the process under steady queries, of which none may be lost.
+
+As many as it takes: with the drain switched off each test fails within the first few. `make
+torture` has the large counts, with more clients.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ from .finger import PROMPT, SERVICE, Finger
 
 IDLE = 0.05  # seconds
 CONFIGURATION = f'[server]\nidle_exit = {IDLE}\nlog_queries = false\n[[source]]\ntype = "probe"\n'
-COUNTS = {"bookworm": (500, 500), "trixie": (100, 100)}  # idle exits, restarts
+EXITS = RESTARTS = 40
 CLIENTS = 2
 
 
@@ -53,26 +57,24 @@ def restless(finger: Finger) -> Finger:
 
 
 def test_idle_exits_lose_no_query(restless: Finger) -> None:
-    wanted, _ = COUNTS[restless.machine.release]
     enough = threading.Event()
     client = Client(restless, enough, seed=79, pause=IDLE)
     client.start()
-    while len(client.processes) <= wanted and client.asked < 20 * wanted and not client.lost:
+    while len(client.processes) <= EXITS and client.asked < 20 * EXITS and not client.lost:
         client.join(0.1)
     enough.set()
     client.join()
     assert client.lost == []
-    assert len(client.processes) > wanted
+    assert len(client.processes) > EXITS
 
 
 def test_restarts_lose_no_query(restless: Finger) -> None:
-    _, wanted = COUNTS[restless.machine.release]
     enough = threading.Event()
     clients = [Client(restless, enough, seed, pause=0.01) for seed in range(CLIENTS)]
     for client in clients:
         client.start()
     try:
-        for _ in range(wanted):
+        for _ in range(RESTARTS):
             restless.machine.systemctl("restart", SERVICE)
             if any(client.lost for client in clients):
                 break
@@ -81,4 +83,4 @@ def test_restarts_lose_no_query(restless: Finger) -> None:
         for client in clients:
             client.join()
     assert [client.lost for client in clients] == [[]] * CLIENTS
-    assert all(client.asked >= wanted for client in clients)
+    assert all(len(client.processes) > 1 for client in clients)

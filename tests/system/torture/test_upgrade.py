@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from ...helpers.builds import built, built_later
+from ...fresh.packages import package
 from ..finger import HAPPY, MOSHEZ, SERVICE, SOCKET, Finger
 from ..machine import Machine
 from ..package import DROP_IN, install, version
@@ -21,7 +21,7 @@ QUERIES = 2000  # at least; an upgrade is over before that, or it is not
 @pytest.fixture
 def finger(packaged: Machine, clean: frozenset[str]) -> Finger:
     """The package, with one user, its port open."""
-    install(packaged, built())
+    install(packaged, package(packaged.release))
     packaged.write(DROP_IN, MOSHEZ)
     packaged.systemctl("enable", "--now", SOCKET)
     return Finger(packaged)
@@ -29,7 +29,7 @@ def finger(packaged: Machine, clean: frozenset[str]) -> Finger:
 
 def test_an_upgrade(finger: Finger, tell: Callable[[str, str], None]) -> None:
     questions = [("moshez", HAPPY.decode()), ("nobody", "No such user\r\n")]
-    later = built_later()
+    later = package(finger.machine.release, later=True)
     with Asking(finger.machine, Load(questions, CLIENTS, least=QUERIES)) as asking:
         finger.wait_for_state("active")
         before = finger.pid()
