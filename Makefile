@@ -103,14 +103,14 @@ booted: able .venv/ready
 fuzz: .venv/ready
 	.venv/bin/python -m tests.fuzz $(FUZZ)
 
-# Load, faults and hostile clients on booted machines, twice; the table goes into SECURITY.md.
+# Load, faults and hostile clients on booted machines, twice; the table goes into docs/torture.md.
 torture: .venv/ready
 	packaging/need.sh systemd-container mmdebstrap iproute2 util-linux gcc libc6-dev $(DEB_TOOLS)
 	rm -rf $(TORTURE)
 	mkdir -p $(TORTURE)
 	for run in 1 2; do \
 	    TORTURE=$(TORTURE)/$$run .venv/bin/python -m pytest tests/system/torture || exit 1; done
-	.venv/bin/python -m tests.system.torture.table SECURITY.md $(TORTURE)/1 $(TORTURE)/2
+	.venv/bin/python -m tests.system.torture.table docs/torture.md $(TORTURE)/1 $(TORTURE)/2
 
 # Against a minimal C server and the servers that packages have; about a quarter of an hour.
 bench: .venv/ready

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The table in SECURITY.md: made of the runs' rows, and naming tests that exist."""
+"""The table in docs/torture.md: made of the runs' rows, and naming tests that exist."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_page_without_marks_is_left_alone() -> None:
 
 
 def test_the_table_names_every_torture_test_and_no_other() -> None:
-    page = (PROJECT / "SECURITY.md").read_text(encoding="utf-8")
+    page = (PROJECT / "docs/torture.md").read_text(encoding="utf-8")
     table = page.split(BEGIN)[1].split(END)[0]
     if "| what was done |" not in table:
         pytest.skip("the table has not been made yet")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The table of ``make torture`` in SECURITY.md: what each test did to the service, and what came.
+"""The table of ``make torture`` in docs/torture.md: what each test did, and what came of it.
 
 The tests write rows, one JSON object a line, into the file that TORTURE names; this module joins
 the files of several runs and puts the table where the page has its marks.
