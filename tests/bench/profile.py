@@ -19,6 +19,7 @@ from .process import Server
 
 CLIENTS = 256
 START = 1.0  # seconds that perf may take to attach
+END = 20.0  # seconds that perf may take to write what it saw
 SECONDS = 120  # for a report of it
 SHARE = re.compile(r"^\s*([\d.]+)%\s+(?:([\d.]+)%\s+)?(?:\[.\]\s+)?(\S+)\s*$")
 CALL = "__x64_sys_"  # how the kernel names a system call's own function here
@@ -58,7 +59,13 @@ def profile(peers: list[Peer], plan: Plan, tell: Callable[[str], None]) -> dict[
             time.sleep(min(START, plan.quiet))
             measure(server, CLIENTS, plan.count(peer, CLIENTS))
             perf.send_signal(signal.SIGINT)
-            perf.wait()
+            try:
+                perf.wait(END)
+            except subprocess.TimeoutExpired:  # it was told to stop before it was ready to listen
+                perf.kill()
+                perf.wait()
+                tell("no profile: perf did not stop")
+                return {}
             try:
                 where = _report(data, "--no-children", "--sort", "dso")
                 calls = _report(data, "--children", "--sort", "sym")
