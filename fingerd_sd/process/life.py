@@ -80,7 +80,8 @@ class Service(Generic[S]):
         self._ping()
         self._notify("READY=1", self._status())
         self._await_change()
-        self._watch_idle()
+        # After a look at who waits already: else a slow start would leave without having served.
+        self._idle_timer = loop.call_later(0, self._watch_idle)
         log.info("Serving %s", ", ".join(map(_name, self._listeners)), extra={"event": "STARTED"})
         self._warn(self._setup)
         await self._stop.wait()

@@ -388,6 +388,20 @@ def test_it_does_not_leave_while_somebody_is_there() -> None:
     run(scenario())
 
 
+def test_who_waits_already_is_answered_however_short_the_idle_time() -> None:
+    """Else starts that take longer than the idle time would follow each other for ever."""
+
+    async def scenario() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener, Peer(listener) as peer:
+            await peer.send(b"moshez\r\n")
+            setup = setup_of(village(), idle_exit=1e-9)
+            async with running(setup, may_idle_out=True, listener=listener) as live:
+                await live.ended()
+            assert await peer.receive() == HAPPY
+
+    run(scenario())
+
+
 def test_nobody_is_lost_when_it_leaves() -> None:
     """Who comes while it leaves waits for the next: many times, under steady queries."""
 
