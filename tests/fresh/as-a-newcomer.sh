@@ -21,9 +21,11 @@ run)
     setsid make run >run.log 2>&1 &
     made=$!
     answer=
-    for _ in $(seq 400); do # installing takes a while; what is waited for is the answer
-        answer=$(printf 'moshez\r\n' | nc -w 5 localhost 1079 2>/dev/null) && [ -n "$answer" ] && break
-        kill -0 "$made" 2>/dev/null || break
+    # Installing takes a while. Another's server may have the port: then this one says so, and ends.
+    while kill -0 "$made" 2>/dev/null; do
+        if grep -q '^Listening on .*1079' run.log; then
+            answer=$(printf 'moshez\r\n' | nc -w 30 localhost 1079) && [ -n "$answer" ] && break
+        fi
         sleep 0.2
     done
     kill -- -"$made" 2>/dev/null || true

@@ -28,7 +28,8 @@ TOOLS = {
 }
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-TIMEOUT = 900  # seconds for one command
+TIMEOUT = 1200  # seconds for one command
+LATE = 124  # the status of one that is killed then, as timeout(1) has it
 
 # Of this machine: how apt, pip and git reach the network.
 SETTINGS = ("/etc/resolv.conf", "/etc/hosts", "/etc/pip.conf", str(CERTIFICATES))
@@ -108,26 +109,21 @@ class Root:
             *("sh", "-c", f"cd; {script}"),
         ]
         outside = ("unshare", "--mount", "--propagation=private", "--fork", "--pid", "--kill-child")
+        enter = ["sh", "-euc", ENTER, "sh", self._kept, self._base, self._shared]
         with log.open("ab") as said:
-            done = subprocess.run(
-                [
-                    *outside,
-                    "sh",
-                    "-euc",
-                    ENTER,
-                    "sh",
-                    self._kept,
-                    self._base,
-                    self._shared,
-                    *inside,
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=subprocess.STDOUT,
-                env={"PATH": PATH, "LOCAL": " ".join(local_folders())},
-                timeout=TIMEOUT,
-                check=False,
-            )
+            try:
+                done = subprocess.run(
+                    [*outside, *enter, *inside],
+                    stdin=subprocess.DEVNULL,
+                    stdout=said,
+                    stderr=subprocess.STDOUT,
+                    env={"PATH": PATH, "LOCAL": " ".join(local_folders())},
+                    timeout=TIMEOUT,
+                    check=False,
+                )
+            except subprocess.TimeoutExpired:
+                said.write(f"no end in {TIMEOUT} s; killed\n".encode())
+                return LATE
         return done.returncode
 
 
