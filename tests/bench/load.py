@@ -6,9 +6,9 @@ from __future__ import annotations
 import json
 import subprocess
 from dataclasses import asdict, dataclass
-from types import TracebackType
 from typing import IO
 
+from ..helpers.ended import Ended
 from . import build
 from .process import LOAD_CORE, Server
 
@@ -79,7 +79,7 @@ def measure(server: Server, clients: int, count: int, **options: str | int) -> S
     )
 
 
-class Held:
+class Held(Ended):
     """Connections held open beside other clients: silent, or with `octets` sent but no line."""
 
     def __init__(self, server: Server, connections: int, octets: int = 0) -> None:
@@ -95,20 +95,9 @@ class Held:
         assert self._process.stdout is not None
         return self._process.stdout
 
-    def close(self) -> None:
+    def leave(self, failed: bool = False) -> None:
         """Close them all."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait()
         self._output.close()
-
-    def __enter__(self) -> Held:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        where: TracebackType | None,
-    ) -> None:
-        self.close()

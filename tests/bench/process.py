@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import TracebackType
 
+from ..helpers.ended import Ended
 from ..helpers.needs import namespace
 from . import build
 from .peers import Peer
@@ -111,7 +111,7 @@ class Drain:
         self._folder.cleanup()
 
 
-class Server:
+class Server(Ended):
     """A running `peer`, pinned to the servers' core, that has given its first answer.
 
     With `wait` it is activated by the first client instead, as by systemd: then nothing has been
@@ -161,7 +161,7 @@ class Server:
             why = f": {answer[:80]!r}"
         if not answer or (self.peer.answer is not None and answer != self.peer.answer):
             said = self.errors.read_text(errors="replace").strip().splitlines()[-1:]
-            self.close()
+            self.leave()
             raise ServerError(f"{self.peer.name} did not answer as expected{why} {' '.join(said)}")
         self.expect.write_bytes(answer)
 
@@ -195,7 +195,7 @@ class Server:
                 continue
         return total
 
-    def close(self) -> None:
+    def leave(self, failed: bool = False) -> None:
         """End the server, and its stand-in for journald."""
         for number in (signal.SIGTERM, signal.SIGKILL):
             if self.process.poll() is None:
@@ -209,14 +209,3 @@ class Server:
         if self.drain is not None:
             self.drain.close()
         self._output.cleanup()
-
-    def __enter__(self) -> Server:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        where: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -8,9 +8,9 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
+from ...helpers.ended import Ended
 from ..machine import Machine
 from . import load, rude
 from .load import Found, Load
@@ -18,7 +18,7 @@ from .load import Found, Load
 END_TIMEOUT = 500.0  # seconds; each program ends by itself before that
 
 
-class Program:
+class Program(Ended):
     """A program of this folder; its standard input is open until `end`. `by`: what runs it."""
 
     def __init__(
@@ -43,19 +43,12 @@ class Program:
             self._said = json.loads(told.splitlines()[-1])
         return self._said
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        where: TracebackType | None,
-    ) -> None:
-        if kind is None:
-            self.end()
-        else:  # the test has failed: what this one says does not matter any more
+    def leave(self, failed: bool) -> None:
+        """End it as `end` does; where the test has failed, what it says does not matter."""
+        if failed:
             self._process.communicate(timeout=END_TIMEOUT)
+        else:
+            self.end()
 
 
 class Asking(Program):
