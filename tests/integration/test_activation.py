@@ -16,6 +16,7 @@ import pytest
 from tests.integration.process import (
     PATIENCE,
     ROOT,
+    Running,
     ask,
     configured,
     everything,
@@ -26,7 +27,15 @@ from tests.integration.process import (
 from ..helpers import needs
 
 MOSHEZ = '[[source]]\ntype = "static"\nusers = { moshez = "Happy and well" }\n'
-IDLE_EXITS = 30  # processes that leave while queries come; the booted systemd does a thousand
+IDLE_EXITS = 30  # processes that leave while queries come; booted machines do it under systemd
+
+
+def reload(running: Running, config: str, text: str) -> None:
+    """Have the process read `text` as its configuration."""
+    Path(config).write_text(text)
+    running.process.send_signal(signal.SIGHUP)
+    running.wait_for("RELOADING=1")
+    running.wait_for("READY=1")
 
 
 def test_the_tutorials_steps_by_configuration(tmp_path: Path) -> None:
@@ -40,11 +49,9 @@ def test_the_tutorials_steps_by_configuration(tmp_path: Path) -> None:
         with socket.create_connection(sock.getsockname()) as silent:
             silent.settimeout(PATIENCE)
             assert everything(silent) == b""  # silence: closed by the deadline
+        reload(running, config, "[[source]]\ntype = 'static'\n")
         assert ask(sock, b"moshez\r\n") == b"No such user\r\n"  # an empty directory
-        Path(config).write_text(MOSHEZ)
-        running.process.send_signal(signal.SIGHUP)
-        running.wait_for("RELOADING=1")
-        running.wait_for("READY=1")
+        reload(running, config, MOSHEZ)
         assert ask(sock, b"moshez\r\n") == b"Happy and well\r\n"
         assert ask(sock, b"somebody\r\n") == b"No such user\r\n"
         assert running.stop() == 0
@@ -216,10 +223,12 @@ def test_idle_exits_lose_nobody(tmp_path: Path) -> None:
         clients = [threading.Thread(target=query) for _ in range(2)]
         for client in clients:
             client.start()
-        for _ in range(IDLE_EXITS):
-            with serving([sock], tmp_path, "--config", config) as running:
-                assert running.exit_status() == 0
-        enough.set()
+        try:
+            for _ in range(IDLE_EXITS):
+                with serving([sock], tmp_path, "--config", config) as running:
+                    assert running.exit_status() == 0
+        finally:
+            enough.set()
         # One more, that does not leave, for who waits in the backlog now.
         with serving([sock], tmp_path, "--config", config, SYSTEMD_EXIT_ON_IDLE="0"):
             for client in clients:

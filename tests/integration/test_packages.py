@@ -144,7 +144,7 @@ def test_the_spec_makes_a_package_with_the_files(tmp_path: Path) -> None:
 def workshop() -> Iterator[Path]:
     """A folder that an ordinary user may write, as makepkg refuses to be root."""
     with tempfile.TemporaryDirectory(prefix="fingerd_sd_arch_") as folder:
-        if os.geteuid() == 0:
+        if not needs.becoming_nobody():
             os.chown(folder, NOBODY, NOBODY)
         yield Path(folder)
 
@@ -157,7 +157,7 @@ def test_the_pkgbuild_makes_a_package_with_the_files(workshop: Path) -> None:
     (workshop / "bin/python").symlink_to("/usr/bin/python3")
     nobody = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
     run(
-        *(nobody if os.geteuid() == 0 else []),
+        *([] if needs.becoming_nobody() else nobody),
         *("makepkg", "--nodeps", "--nocheck", "--nocolor"),
         cwd=workshop,
         env={

@@ -27,8 +27,12 @@ from fingerd_sd.protocol.query import parse
 from fingerd_sd.serving.forward import Forwarder, is_elsewhere
 from fingerd_sd.serving.server import Server
 
+from ..helpers.clock import put_forward
+from ..helpers.wire import turns
+
 T = TypeVar("T")
 PATIENCE = 30.0  # seconds; reached only by a failure
+LATE = 10  # seconds that a relayed query may take, where a test puts the clock forward by them
 DENIED = b"Finger forwarding service denied\r\n"
 LOCAL = ("127.0.0.1", "localhost")
 
@@ -220,10 +224,12 @@ def test_an_answer_that_stops_is_given_at_the_deadline_with_a_mark() -> None:
 
         async def talk(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             writer.write(b"half")
+            await turns()  # it is read
+            put_forward(LATE)
             await hung.wait()
 
         async with stub(talk) as other:
-            answer = await ask(b"foo@localhost\r\n", other.port, *LOCAL, timeout=0.5)
+            answer = await ask(b"foo@localhost\r\n", other.port, *LOCAL, timeout=LATE)
             hung.set()
             assert answer.octets == b"half\r\n[the rest did not come in time]\r\n"
 
@@ -235,14 +241,15 @@ def test_a_host_that_says_nothing_is_a_failure(caplog: pytest.LogCaptureFixture)
         hung = asyncio.Event()
 
         async def hang(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            put_forward(LATE)
             await hung.wait()
 
         async def leave(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             pass
 
-        for talk, why in ((hang, "no answer in 0.5 s"), (leave, "closed without an answer")):
+        for talk, why in ((hang, f"no answer in {LATE} s"), (leave, "closed without an answer")):
             async with stub(talk) as other:
-                answer = await ask(b"foo@localhost\r\n", other.port, *LOCAL, timeout=0.5)
+                answer = await ask(b"foo@localhost\r\n", other.port, *LOCAL, timeout=LATE)
                 hung.set()
                 assert answer.octets == b"Internal error in server\r\n"
                 assert (answer.result, answer.source) == (FAILED, "forward")

@@ -31,7 +31,7 @@ from ...helpers.ordinary import as_ordinary_user, reachable_folder
 from ...helpers.wire import descriptors_left, run, until
 from ...helpers.wire_cases import BROKEN, NOBODY
 
-UID = max(os.geteuid(), 0)
+UID = os.geteuid()
 # Nothing of the machine that the tests run on: its sessions, its records of logins, its mail.
 FILES = frozenset(ATOMS) - {"sessions", "mail"}
 OURS = Options(min_uid=0, max_uid=accounts.MAX_UID, atoms=FILES)
