@@ -109,11 +109,11 @@ class Root:
             *("sh", "-c", f"cd; {script}"),
         ]
         outside = ("unshare", "--mount", "--propagation=private", "--fork", "--pid", "--kill-child")
-        enter = ["sh", "-euc", ENTER, "sh", self._kept, self._base, self._shared]
+        folders = map(str, (self._kept, self._base, self._shared))
         with log.open("ab") as said:
             try:
                 done = subprocess.run(
-                    [*outside, *enter, *inside],
+                    [*outside, "sh", "-euc", ENTER, "sh", *folders, *inside],
                     stdin=subprocess.DEVNULL,
                     stdout=said,
                     stderr=subprocess.STDOUT,
