@@ -13,12 +13,12 @@ from fingerd_sd.protocol.query import QueryError, parse
 
 
 async def explain(policy: Policy, directory: Directory, line: bytes, client: Client) -> list[str]:
-    """Return lines that tell the audience, what each source said of the query `line`, and for each
-    atom where it came from or which rule hid it.
+    """Return lines that tell the audience, the client's rate, what each source said of the query
+    `line`, and for each atom where it came from or which rule hid it.
     """
     audience = client.audience
     networks = ", ".join(map(str, audience.networks))
-    lines = [f'audience: "{audience.name}" ({client.address} is in {networks})']
+    lines = [f'audience: "{audience.name}" ({client.address} is in {networks})', _rate(client)]
     try:
         query = parse(line)
     except QueryError as error:
@@ -45,6 +45,13 @@ async def explain(policy: Policy, directory: Directory, line: bytes, client: Cli
             listing = await directory.match(query.user.split(), audience.name)
             lines += _listing(listing, audience, "names")
     return lines
+
+
+def _rate(client: Client) -> str:
+    limit = f"{client.rate} queries a minute" if client.rate else "no limit"
+    if client.audience.rate is not None:
+        return f"rate: {limit}, from {_of(client.audience)}"
+    return f"rate: {limit}, the default {'beyond' if client.rate else 'on'} this machine"
 
 
 def _listing(listing: Listing, audience: Audience, what: str) -> list[str]:

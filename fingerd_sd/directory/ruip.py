@@ -72,9 +72,8 @@ class Ruip:
         """Return the answer to `line` where it can be given at `now`, in monotonic seconds, without
         waiting; else None: then it has not been counted yet, and `answer` is to be asked.
         """
-        audience = client.audience
-        answer = self._cache.get((audience.name, line), now)
-        if answer is None or not audience.rate:
+        answer = self._cache.get((client.audience.name, line), now)
+        if answer is None or not client.rate:
             return answer
         if not self.policy.admit(client, now):
             return self.limited(line)

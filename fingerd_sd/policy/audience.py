@@ -2,7 +2,8 @@
 """Audiences: who is treated alike, by network, and what the administrator lets them see and do.
 
 Sans-I/O. RFC 1288 §3.2 wants each of these to be the administrator's choice. Without one, nothing
-is listed or relayed, and nothing is shown beyond a user's name, project and plan.
+is listed or relayed, nothing is shown beyond a user's name, project and plan, and who is not on
+this machine asks no faster than people do.
 """
 
 from __future__ import annotations
@@ -23,10 +24,12 @@ EVERYONE = "everyone"  # the audience of those whom no other holds
 DEFAULT_SHOW = ("name", "project", "plan")
 EVERYWHERE = ("0.0.0.0/0", "::/0")
 MAX_RATE = 1_000_000  # queries a minute: beyond what one machine answers
+DEFAULT_RATE = 120  # queries a minute from beyond this machine: people are slower, guessers are not
 
 
 class Audience(NamedTuple):
-    """Those who are treated alike. `rate`: queries a minute from one client, 0 for no limit.
+    """Those who are treated alike. `rate`: queries a minute from one client, 0 for no limit, None
+    where nobody said: see `rate_of`.
     `forward_hosts`: which hosts `forward` may relay to, in lower case, "*" for any characters.
     """
 
@@ -36,12 +39,20 @@ class Audience(NamedTuple):
     list: bool = False
     forward: bool = False
     match_names: bool = False
-    rate: int = 0
+    rate: int | None = None
     forward_hosts: tuple[str, ...] = ()
 
     def holds(self, address: Address) -> bool:
         """Whether a client at `address` belongs to this audience."""
         return any(address.version == net.version and address in net for net in self.networks)
+
+    def rate_of(self, address: Address) -> int:
+        """Return the queries a minute that a client at `address` may ask, 0 for no limit. What was
+        written holds for all; else there is a limit only for who is not on this machine.
+        """
+        if self.rate is not None:
+            return self.rate
+        return 0 if address.is_loopback else DEFAULT_RATE
 
     def holds_all(self, other: Audience) -> bool:
         """Whether every network of `other` lies in one of this audience's."""
@@ -81,9 +92,11 @@ def read_audience(table: Table) -> Audience:
         list=table.boolean("list", False),
         forward=table.boolean("forward", False),
         match_names=table.boolean("match_names", False),
-        rate=table.integer("rate", 0, 0, MAX_RATE, "queries a minute"),
+        rate=table.integer("rate", DEFAULT_RATE, 0, MAX_RATE, "queries a minute"),
         forward_hosts=tuple(map(same_name, table.strings("forward_hosts", ()))),
     )
+    if table.value("rate") is None:
+        audience = audience._replace(rate=None)
     everybody = any(str(net) in EVERYWHERE for net in networks)
     check_patterns(table, audience.forward, audience.forward_hosts, everybody)
     if audience.match_names and not audience.list:

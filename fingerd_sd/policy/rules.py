@@ -24,13 +24,14 @@ IPV6_CLIENT = 64  # bits: one subscriber has at least a /64 (RFC 6177), so one /
 class Client(NamedTuple):
     """One who asks. `address`: as text, IPv4 where it is IPv4-mapped; "local" on AF_UNIX.
     `logged`: what the journal may have of it. `key`: what limits for one client count: the IPv4
-    address, or the IPv6 /64.
+    address, or the IPv6 /64. `rate`: queries that it may ask a minute, 0 for no limit.
     """
 
     address: str
     logged: str
     key: str
     audience: Audience
+    rate: int
 
 
 class Policy:
@@ -65,7 +66,9 @@ class Policy:
             key = str(ipaddress.ip_network((address, IPV6_CLIENT), strict=False))
         audience = next(a for a in self._audiences if a.holds(address))
         text = str(address) if peer else "local"
-        return Client(text, _logged(text, self._log_client), key, audience)
+        return Client(
+            text, _logged(text, self._log_client), key, audience, audience.rate_of(address)
+        )
 
     def refusal(self, query: Query, audience: Audience) -> str | None:
         """Return the refusal of `query`, or None where it may be answered. RFC 1288 §3.2.1 and
@@ -89,17 +92,16 @@ class Policy:
         A token bucket holds a minute's queries and is refilled evenly. RFC 1288 §3.2 leaves limits
         to the administrator; memory is bounded, and who has been quiet longest is forgotten.
         """
-        rate = client.audience.rate
-        if not rate:
+        if not client.rate:
             return True
-        return self._buckets.take((client.audience.name, client.key), rate, now)
+        return self._buckets.take((client.audience.name, client.key), client.rate, now)
 
     def missed(self, client: Client) -> None:
         """Have the query that `client` was admitted for count MISS_COST times: its answer tells
         nothing about a person, and who guesses names gets many of those.
         """
-        if client.audience.rate:
-            self._buckets.miss((client.audience.name, client.key), client.audience.rate)
+        if client.rate:
+            self._buckets.miss((client.audience.name, client.key), client.rate)
 
 
 def _logged(address: str, how: str) -> str:

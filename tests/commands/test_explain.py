@@ -39,6 +39,21 @@ def test_it_tells_the_audience_and_why_the_client_is_in_it() -> None:
     assert first == 'audience: "everyone" (198.51.100.1 is in 0.0.0.0/0, ::/0)'
 
 
+@pytest.mark.parametrize(
+    ("peer", "rate"),
+    [
+        ("192.0.2.1", 'rate: 60 queries a minute, from the audience "inside"'),
+        ("192.0.2.9", 'rate: no limit, from the audience "free"'),
+        ("198.51.100.1", "rate: 120 queries a minute, the default beyond this machine"),
+        ("127.0.0.1", "rate: no limit, the default on this machine"),
+    ],
+)
+def test_it_tells_how_often_the_client_may_ask(peer: str, rate: str) -> None:
+    free = Audience("free", networks("192.0.2.9/32"), rate=0)
+    policy = Policy([free, INSIDE._replace(rate=60)])
+    assert run(explain(policy, Directory([]), b"x", policy.client(peer)))[1] == rate
+
+
 def test_it_tells_what_each_source_said() -> None:
     lines = told(
         b"alice\r\n",
@@ -57,7 +72,7 @@ def test_it_tells_what_each_source_said() -> None:
 
 
 def test_it_tells_of_every_atom_where_it_came_from_or_what_hid_it() -> None:
-    lines = told(b"alice\r\n", Mounted(Told(ALICE)))[2:]
+    lines = told(b"alice\r\n", Mounted(Told(ALICE)))[3:]
     assert [line.partition(":")[0] for line in lines] == list(ATOMS)
     atoms = dict(line.split(": ", 1) for line in lines)
     assert atoms["plan"] == "/home/alice/.plan"
@@ -85,5 +100,5 @@ def test_it_tells_where_a_text_came_from() -> None:
 )
 def test_it_tells_which_rule_refuses(line: bytes, why: str) -> None:
     source = Told(ALICE)
-    assert told(line, Mounted(source))[1:] == [why]
+    assert told(line, Mounted(source))[2:] == [why]
     assert source.asked == []

@@ -28,6 +28,7 @@ EVERYTHING = Audience(
     list=True,
     forward=True,
     match_names=True,
+    rate=0,
     forward_hosts=("*.example.org",),
 )
 LIMITS = Limits(max_query=64)  # so that an engine meets its end
@@ -79,7 +80,7 @@ async def _answers(octets: bytes, malformed: bool) -> None:
 
 
 async def _answer(house: Ruip, octets: bytes) -> Answer:
-    client = house.policy.client("192.0.2.1")
+    client = house.policy.client("127.0.0.1")  # who has no rate unless one is set
     answer = await house.answer(octets, client)
     assert answer.result != FAILED  # no source here fails: that would be a bug of ours
     assert_sendable(answer.octets)

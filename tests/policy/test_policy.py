@@ -16,7 +16,7 @@ from fingerd_sd.config.mistakes import Mistake
 from fingerd_sd.config.table import Layer, Table
 from fingerd_sd.policy import rates
 from fingerd_sd.policy import rules as policy_module
-from fingerd_sd.policy.audience import DEFAULT_SHOW, Audience, read_audience
+from fingerd_sd.policy.audience import DEFAULT_RATE, DEFAULT_SHOW, Audience, read_audience
 from fingerd_sd.policy.rates import MAX_BUCKETS
 from fingerd_sd.policy.rules import MAX_CLIENTS, Client, Policy
 from fingerd_sd.protocol.entry import ATOMS
@@ -67,7 +67,8 @@ def test_everyone_else_gets_the_private_defaults() -> None:
         audience = policy.client("203.0.113.9").audience
         assert audience == Audience()
         assert audience.show == frozenset({"name", "project", "plan"})
-        assert not any((audience.list, audience.forward, audience.match_names, audience.rate))
+        assert not any((audience.list, audience.forward, audience.match_names))
+        assert policy.client("203.0.113.9").rate == DEFAULT_RATE
 
 
 def test_a_network_of_one_family_never_holds_a_client_of_the_other() -> None:
@@ -181,8 +182,31 @@ def test_a_client_may_ask_as_often_as_its_rate_says() -> None:
     assert [policy.admit(client, 1000.0) for _ in range(4)] == [True, True, True, False]
 
 
+@pytest.mark.parametrize(
+    ("peer", "local"),
+    [
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("::1", True),
+        ("::ffff:127.0.0.1", True),
+        ("", True),
+        ("192.0.2.1", False),
+        ("10.0.0.1", False),
+        ("2001:db8::1", False),
+        ("fe80::1%eth0", False),
+        ("::ffff:192.0.2.1", False),
+    ],
+)
+def test_a_rate_that_nobody_set_is_for_clients_beyond_this_machine(peer: str, local: bool) -> None:
+    office = Audience("office", networks("192.0.2.0/24", "127.0.0.0/8"))
+    for policy in (Policy([]), Policy([office])):
+        assert policy.client(peer).rate == (0 if local else DEFAULT_RATE)
+    for rate in (0, 7, DEFAULT_RATE):  # what was written holds for all
+        assert Policy([Audience(rate=rate)]).client(peer).rate == rate
+
+
 def test_no_rate_is_no_limit() -> None:
-    policy = Policy([])
+    policy = Policy([Audience(rate=0)])
     client = policy.client("192.0.2.1")
     assert all(policy.admit(client, 0.0) for _ in range(10_000))
 
@@ -239,7 +263,7 @@ def test_who_misses_many_times_at_once_owes_no_more_than_a_full_bucket_of_misses
 
 
 def test_a_miss_without_a_rate_or_of_a_client_that_was_forgotten_is_nothing() -> None:
-    free, limited = Policy([]), Policy([Audience(rate=1)])
+    free, limited = Policy([Audience(rate=0)]), Policy([Audience(rate=1)])
     free.missed(free.client("192.0.2.1"))
     assert free.admit(free.client("192.0.2.1"), 0.0)
     limited.missed(limited.client("192.0.2.1"))
@@ -253,8 +277,8 @@ def many(count: int) -> Iterator[Client]:
         high, low = divmod(number, 65536)
         four = f"10.{high}.{low >> 8}.{low & 255}"
         six = f"2001:db8:{high:x}:{low:x}::"
-        yield Client(four, four, four, audience)
-        yield Client(f"{six}1", f"{six}1", f"{six}/64", audience)
+        yield Client(four, four, four, audience, 2)
+        yield Client(f"{six}1", f"{six}1", f"{six}/64", audience, 2)
 
 
 def test_what_is_remembered_of_very_many_clients_is_bounded() -> None:
@@ -266,7 +290,7 @@ def test_what_is_remembered_of_very_many_clients_is_bounded() -> None:
             assert policy.admit(client, 0.0)
             policy.missed(client)
         for client in many(4 * MAX_CLIENTS):
-            assert policy.client(client.address).audience.rate
+            assert policy.client(client.address).rate == 2
         octets, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -323,6 +347,12 @@ def test_everyone_is_never_only_some(values: dict[str, Any]) -> None:
 def test_everyone_may_be_told_other_rules() -> None:
     audience, mistakes = read({"name": "everyone", "networks": ["::/0", "0.0.0.0/0"], "rate": 5})
     assert (audience.rate, mistakes) == (5, [])
+
+
+@pytest.mark.parametrize("rate", [0, DEFAULT_RATE])
+def test_a_rate_that_was_written_is_told_from_the_default(rate: int) -> None:
+    assert read({"rate": rate})[0].rate == rate
+    assert read({})[0].rate is None
 
 
 @pytest.mark.parametrize("name", ["", "two\nlines", "\x1b[31m", "\u202e"])

@@ -32,8 +32,9 @@ type = "accounts"
 MANY = """
 import json, resource, sys
 sys.path.insert(0, "/usr/local/lib/fingerd-sd")
-from fingerd_sd.limited import Notices
-from fingerd_sd.policy import Audience, Client, Policy
+from fingerd_sd.policy.audience import Audience
+from fingerd_sd.policy.notices import Notices
+from fingerd_sd.policy.rules import Client, Policy
 
 audience = Audience(rate=1)
 policy, notices = Policy([audience]), Notices()
@@ -46,8 +47,8 @@ def clients(begin, end):
             yield policy.client(four)
             yield policy.client(six + "1")
         else:
-            yield Client(four, four, four, audience)
-            yield Client(six + "1", six + "1", six + "/64", audience)
+            yield Client(four, four, four, audience, 1)
+            yield Client(six + "1", six + "1", six + "/64", audience, 1)
 
 told = limited = 0
 def ask(begin, end):

@@ -45,6 +45,10 @@ max_connections = 12000
 max_per_client = 12000
 log_queries = false
 
+[[audience]]
+name = "everyone"
+rate = 0
+
 [[source]]
 type = "static"
 users = {{ moshez = "{HAPPY}", large = "{LARGE}" }}
