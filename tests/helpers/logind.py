@@ -100,7 +100,7 @@ class Logind:
             connection.disconnect()
             await connection.wait_for_disconnect()  # type: ignore[no-untyped-call,unused-ignore]
 
-        thread = threading.Thread(target=lambda: asyncio.run(serve()))
+        thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
         thread.start()
         try:
             assert ready.wait(20)

@@ -220,7 +220,7 @@ def test_idle_exits_lose_nobody(tmp_path: Path) -> None:
                 except OSError as error:
                     answers.append(error)
 
-        clients = [threading.Thread(target=query) for _ in range(2)]
+        clients = [threading.Thread(target=query, daemon=True) for _ in range(2)]
         for client in clients:
             client.start()
         try:

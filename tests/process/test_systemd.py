@@ -4,12 +4,11 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -132,18 +131,12 @@ def test_a_missing_python_module_is_named(monkeypatch: pytest.MonkeyPatch) -> No
 # --- notifications ---
 
 
-def test_what_is_told_goes_in_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = str(tmp_path / "notify")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
-        systemd.bind(path)
-        systemd.settimeout(20)
-        monkeypatch.setenv("NOTIFY_SOCKET", path)
-        with closing(Notifier(os.environ)) as notifier:
-            assert notifier.heard
-            notifier.tell("RELOADING=1", "MONOTONIC_USEC=5")
-            notifier.tell("READY=1")
-        assert systemd.recv(4096) == b"RELOADING=1\nMONOTONIC_USEC=5"
-        assert systemd.recv(4096) == b"READY=1"
+def test_what_is_told_goes_in_one_message(tmp_path: Path) -> None:
+    with _notifier(tmp_path) as (systemd, notifier):
+        assert notifier.heard
+        notifier.tell("RELOADING=1", "MONOTONIC_USEC=5")
+        notifier.tell("READY=1")
+        assert _all_told(systemd) == [b"RELOADING=1\nMONOTONIC_USEC=5", b"READY=1"]
 
 
 @pytest.mark.parametrize("environment", [{}, {"NOTIFY_SOCKET": ""}])
@@ -164,18 +157,19 @@ def test_an_abstract_address_is_known_by_its_sign() -> None:
         assert systemd.recv(4096) == b"READY=1"
 
 
-@pytest.fixture
-def _no_hang() -> Iterator[None]:
-    """Fail where a system call waits for ever."""
-
-    def fail(*_: object) -> None:
-        raise AssertionError("it hangs")
-
-    before = signal.signal(signal.SIGALRM, fail)
-    signal.alarm(PATIENCE)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
+@contextmanager
+def _notifier(folder: Path, listens: bool = True) -> Iterator[tuple[socket.socket, Notifier]]:
+    """Yield what systemd hears by, and a notifier that tells it; it is at `folder`/notify once it
+    listens.
+    """
+    path = str(folder / "notify")
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd,
+        closing(Notifier({"NOTIFY_SOCKET": path})) as notifier,
+    ):
+        if listens:
+            systemd.bind(path)
+        yield systemd, notifier
 
 
 def _fill(notifier: Notifier) -> None:
@@ -195,16 +189,10 @@ def _all_told(systemd: socket.socket) -> list[bytes]:
         return told
 
 
-@pytest.mark.usefixtures("_no_hang")
 def test_a_systemd_that_does_not_read_is_not_waited_for_and_misses_no_change_of_state(
     tmp_path: Path,
 ) -> None:
-    path = str(tmp_path / "notify")
-    with (
-        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd,
-        closing(Notifier({"NOTIFY_SOCKET": path})) as notifier,
-    ):
-        systemd.bind(path)
+    with _notifier(tmp_path) as (systemd, notifier):
         _fill(notifier)
         notifier.tell("RELOADING=1", "MONOTONIC_USEC=5")
         assert not notifier.tell("STATUS=busy")
@@ -219,12 +207,7 @@ def test_a_systemd_that_does_not_read_is_not_waited_for_and_misses_no_change_of_
 
 
 def test_what_can_never_be_sent_stops_nothing_that_comes_after(tmp_path: Path) -> None:
-    path = str(tmp_path / "notify")
-    with (
-        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd,
-        closing(Notifier({"NOTIFY_SOCKET": path})) as notifier,
-    ):
-        systemd.bind(path)
+    with _notifier(tmp_path) as (systemd, notifier):
         assert notifier.tell("READY=1", f"STATUS={'x' * (1 << 22)}")
         assert notifier.tell("WATCHDOG=1")
         assert _all_told(systemd) == [b"WATCHDOG=1"]
@@ -232,26 +215,17 @@ def test_what_can_never_be_sent_stops_nothing_that_comes_after(tmp_path: Path) -
 
 def test_it_needs_no_descriptor_to_tell(tmp_path: Path) -> None:
     """Else the watchdog would end who has too many clients."""
-    path = str(tmp_path / "notify")
-    with (
-        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd,
-        closing(Notifier({"NOTIFY_SOCKET": path})) as notifier,
-    ):
-        systemd.bind(path)
+    with _notifier(tmp_path) as (systemd, notifier):
         with descriptors_left():
             notifier.tell("WATCHDOG=1")
         assert _all_told(systemd) == [b"WATCHDOG=1"]
 
 
 def test_a_systemd_that_is_gone_is_told_when_it_is_back(tmp_path: Path) -> None:
-    path = str(tmp_path / "notify")
-    with (
-        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd,
-        closing(Notifier({"NOTIFY_SOCKET": path})) as notifier,
-    ):
+    with _notifier(tmp_path, listens=False) as (systemd, notifier):
         notifier.tell("READY=1")
         notifier.tell("WATCHDOG=1")
-        systemd.bind(path)
+        systemd.bind(str(tmp_path / "notify"))
         notifier.tell("WATCHDOG=1")
         assert _all_told(systemd) == [b"READY=1", b"WATCHDOG=1"]
 

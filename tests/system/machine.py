@@ -27,9 +27,9 @@ ENVIRONMENT = {
     "HOME": "/root",
     "LC_ALL": "C.UTF-8",
 }
-BOOT_TIMEOUT = 90.0  # seconds
-RUN_TIMEOUT = 60.0  # seconds
-ASK_TIMEOUT = 30.0  # seconds without an octet
+BOOT_TIMEOUT = 180.0  # seconds
+RUN_TIMEOUT = 120.0  # seconds
+ASK_TIMEOUT = 60.0  # seconds without an octet
 CLONE_NEWNET = 0x40000000
 
 

@@ -22,7 +22,7 @@ from .waiting import wait_for
 
 CGROUPS = tuple(Path("/sys/fs/cgroup", name) for name in ("systemd", "unified", "."))
 PREFIX = "fingerd-sd-"
-LEADER_TIMEOUT = 30.0  # seconds until PID 1 of the container exists
+LEADER_TIMEOUT = 60.0  # seconds until PID 1 of the container exists
 POWER_OFF_TIMEOUT = 20.0  # seconds for an orderly end; then it is killed
 
 # $1: the cached root, $2: an empty folder, $3: a name; the rest: cgroup.procs files to be in.

@@ -13,7 +13,7 @@ import pytest
 from .finger import ABSENT, HAPPY, MALFORMED, MOSHEZ, SERVICE, SOCKET, Finger
 from .machine import read_all
 
-IMPATIENT = "[server]\nquery_timeout = 1\n" + MOSHEZ
+IMPATIENT = "[server]\nquery_timeout = 2\n" + MOSHEZ
 DENIED = b"Finger forwarding service denied\r\n"
 
 

@@ -78,7 +78,7 @@ def test_systemd_exit_on_idle_0_keeps_the_process(probe: Finger) -> None:
 def test_the_watchdog_replaces_a_stopped_process_and_a_waiting_client_is_answered(
     finger: Finger,
 ) -> None:
-    finger.drop_in(PROMPT + "WatchdogSec=2s\n")
+    finger.drop_in(PROMPT + "WatchdogSec=5s\n")
     pid = finger.serve()
     assert finger.ask("moshez") == HAPPY
     finger.machine.run("kill", "-STOP", str(pid))
@@ -90,7 +90,7 @@ def test_the_watchdog_replaces_a_stopped_process_and_a_waiting_client_is_answere
 
 
 def test_the_watchdog_shows_the_line_that_hangs(probe: Finger) -> None:
-    probe.drop_in(PROMPT + "WatchdogSec=2s\n")
+    probe.drop_in(PROMPT + "WatchdogSec=5s\n")
     pid = asked_pid(probe)
     with probe.machine.connect() as hanging, probe.machine.connect() as waiting:
         hanging.sendall(b"hang\r\n")

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 Seen = TypeVar("Seen")
 
-PATIENCE = 30.0  # seconds; reached only by a failure
+PATIENCE = 60.0  # seconds; reached only by a failure
 
 
 def wait_for(
