@@ -504,8 +504,9 @@ def test_what_the_example_comments_out_are_the_defaults(
 
 def configurations() -> Iterator[tuple[str, str]]:
     """Return the configurations that documents show, each with a name for its test."""
-    for number, block in enumerate(fenced("README.md", "toml"), 1):
-        yield f"README.md {number}", block
+    for document in ("README.md", "docs/configuration.md"):
+        for number, block in enumerate(fenced(document, "toml"), 1):
+            yield f"{document} {number}", block
     literal = re.findall(
         r"^\.Bd -literal[^\n]*\n(.*?)^\.Ed", (MAN / CONFIG_PAGE).read_text(), re.M | re.S
     )
@@ -571,14 +572,17 @@ def test_the_source_of_your_own_in_architecture_md_works(tmp_path: Path) -> None
 
 # --- the documents ---
 
-DOCUMENTS = sorted(path.name for path in TREE.glob("*.md"))
+DOCUMENTS = sorted(
+    str(path.relative_to(TREE)) for path in (*TREE.glob("*.md"), *TREE.glob("docs/*.md"))
+)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_what_a_document_leads_to_is_there(document: str) -> None:
     text = (TREE / document).read_text()
-    paths = re.findall(r"\]\((?!https?:)([^)#]+)\)", text)
-    paths += re.findall(r"`((?:tests|units|packaging)/[\w./-]+)`", text)
+    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", text)
+    assert [link for link in links if not (TREE / document).parent.joinpath(link).exists()] == []
+    paths = re.findall(r"`((?:tests|units|packaging)/[\w./-]+)`", text)
     assert [path for path in paths if not (TREE / path).exists()] == []
 
 
