@@ -350,13 +350,16 @@ def test_a_second_signal_waits_for_nobody() -> None:
 
 def test_it_leaves_when_nobody_calls(caplog: pytest.LogCaptureFixture) -> None:
     async def scenario() -> None:
-        async with running(setup_of(village(), idle_exit=0.3), may_idle_out=True) as live:
-            assert await live.ask(b"moshez\r\n") == HAPPY
-            await live.ended()
-            assert live.systemd.kinds() == ["READY", "STOPPING"]
+        setup = setup_of(village(), idle_exit=0.1)
+        with socket.create_server(("127.0.0.1", 0)) as listener, Peer(listener) as peer:
+            await peer.send(b"moshez\r\n")
+            async with running(setup, may_idle_out=True, listener=listener) as live:
+                assert await peer.receive() == HAPPY
+                await live.ended()
+                assert live.systemd.kinds() == ["READY", "STOPPING"]
 
     run(scenario())
-    assert "nobody called for 0.3 s" in caplog.messages[-1]
+    assert "nobody called for 0.1 s" in caplog.messages[-1]
 
 
 @pytest.mark.parametrize(("idle_exit", "may_idle_out"), [(0, True), (0.01, False)])
@@ -375,15 +378,16 @@ def test_it_stays_where_it_may_not_leave(idle_exit: float, may_idle_out: bool) -
 
 def test_it_does_not_leave_while_somebody_is_there() -> None:
     async def scenario() -> None:
-        setup = setup_of(village(), idle_exit=0.3)
-        async with running(setup, may_idle_out=True, watchdog=0.05) as live:
-            peer = live.connect()
+        setup = setup_of(village(), idle_exit=0.1)
+        with socket.create_server(("127.0.0.1", 0)) as listener, Peer(listener) as peer:
             await peer.send(b"mos")
-            await live.told("WATCHDOG=1", 10)
-            assert "STOPPING" not in live.systemd.kinds()
-            await peer.send(b"hez\r\n")
-            assert await peer.receive() == HAPPY
-            await live.ended()
+            idle_out = running(setup, may_idle_out=True, watchdog=0.05, listener=listener)
+            async with idle_out as live:
+                await live.told("WATCHDOG=1", 10)
+                assert "STOPPING" not in live.systemd.kinds()
+                await peer.send(b"hez\r\n")
+                assert await peer.receive() == HAPPY
+                await live.ended()
 
     run(scenario())
 

@@ -8,7 +8,6 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
 
@@ -28,9 +27,8 @@ from fingerd_sd.serving.forward import Forwarder, is_elsewhere
 from fingerd_sd.serving.server import Server
 
 from ..helpers.clock import put_forward
-from ..helpers.wire import turns
+from ..helpers.wire import run, turns
 
-T = TypeVar("T")
 PATIENCE = 30.0  # seconds; reached only by a failure
 LATE = 10  # seconds that a relayed query may take, where a test puts the clock forward by them
 DENIED = b"Finger forwarding service denied\r\n"
@@ -71,14 +69,6 @@ async def stub(talk: Talk | None = None, host: str = "127.0.0.1") -> AsyncIterat
     finally:
         server.close()
         await server.wait_closed()
-
-
-def run(work: Awaitable[T]) -> T:
-    async def bounded() -> T:
-        async with asyncio.timeout(PATIENCE):
-            return await work
-
-    return asyncio.run(bounded())
 
 
 async def ask(

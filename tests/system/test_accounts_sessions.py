@@ -92,6 +92,8 @@ def people(machine: Machine) -> Iterator[Machine]:
 def accounts(finger: Finger, people: Machine) -> Finger:
     finger.configure(CONFIGURATION)
     finger.listen()
+    # An answer waits for logind only so long; a machine that is busy needs a second one.
+    wait_for(lambda: b"On since" in finger.ask("alice"), "alice's session", note=finger.diary)
     return finger
 
 

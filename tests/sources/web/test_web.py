@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
@@ -33,6 +33,7 @@ from fingerd_sd.sources.web.source import WebSource
 from fingerd_sd.sources.web.text import MAX_HTML, to_text
 
 from ...helpers.houses import bare
+from ...helpers.wire import run
 
 aiohttp = pytest.importorskip("aiohttp", reason="it is missing: apt install python3-aiohttp")
 web = pytest.importorskip("aiohttp.web")
@@ -45,7 +46,6 @@ OLD = aiohttp.__version__.startswith("3.8.")
 OF_SITE: Any = AT_ONCE if OLD else {}
 OF_RUNNER: Any = {} if OLD else AT_ONCE
 
-T = TypeVar("T")
 PATIENCE = 30.0  # seconds; reached only by a failure
 SECRET = "open-sesame"
 
@@ -151,14 +151,6 @@ async def raw(answer: bytes, then_hang: bool = False) -> AsyncIterator[str]:
         hung.set()
         server.close()
         await server.wait_closed()
-
-
-def run(work: Awaitable[T]) -> T:
-    async def bounded() -> T:
-        async with asyncio.timeout(PATIENCE):
-            return await work
-
-    return asyncio.run(bounded())
 
 
 async def said(source: WebSource, user: str = "alice") -> str:
