@@ -26,6 +26,7 @@ TOOLS = {
     "systemd-nspawn": "systemd-container",
     "unshare": "util-linux",
 }
+APT_HELPER = Path("/usr/lib/apt/apt-helper")
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 TIMEOUT = 1200  # seconds for one command
@@ -59,7 +60,21 @@ def what_is_missing() -> str:
     tried = subprocess.run(["unshare", "--mount", *mount], check=False, capture_output=True)
     if tried.returncode != 0:
         return "this process may not mount: run it as root, not in an unprivileged container"
-    return ""
+    return _unreachable()
+
+
+def _unreachable() -> str:
+    """Return why apt cannot reach its mirror; "" where it can, or where it is not known which."""
+    if (mirror := roots.mirror()) is None or not APT_HELPER.exists():
+        return ""
+    with tempfile.TemporaryDirectory() as folder:
+        source = f"{mirror.rstrip('/')}/dists/{roots.RELEASES[0]}/InRelease"
+        tried = subprocess.run(
+            [APT_HELPER, "download-file", source, f"{folder}/InRelease"],
+            check=False,
+            capture_output=True,
+        )
+    return f"apt cannot reach {mirror}: there is no network" if tried.returncode != 0 else ""
 
 
 class Root:

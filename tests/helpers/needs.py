@@ -40,6 +40,7 @@ PACKAGES = {
     "systemd": "python3-systemd",
 }
 NOBODY = 65534  # uid and gid of who owns nothing
+SOMEBODY = NOBODY - 1  # another, as whom no test is run
 
 
 def cannot_run(reason: str) -> NoReturn:
@@ -112,7 +113,7 @@ def giving_away() -> str:
     """Give a file to another user: chown(2)."""
     with tempfile.NamedTemporaryFile() as file:
         try:
-            os.chown(file.name, NOBODY, NOBODY)
+            os.chown(file.name, SOMEBODY, SOMEBODY)
         except OSError as error:
             return f"this process may give no file away: {error.strerror}"
     return ""
