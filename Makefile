@@ -112,7 +112,8 @@ torture: .venv/ready
 	    TORTURE=$(TORTURE)/$$run .venv/bin/python -m pytest tests/system/torture || exit 1; done
 	.venv/bin/python -m tests.system.torture.table docs/torture.md $(TORTURE)/1 $(TORTURE)/2
 
-# Against a minimal C server and the servers that packages have; about a quarter of an hour.
+# Against a minimal C server and the servers that packages have; about twenty minutes. Some of it:
+# BENCH="first cold"; with fewer rounds: BENCH="first --rounds 2".
 bench: .venv/ready
 	packaging/need.sh gcc libc6-dev util-linux
 	.venv/bin/python -m tests.bench $(BENCH)

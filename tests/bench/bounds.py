@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from . import cold, peers
+from . import cold, first, peers
 from .rounds import FULL, LATE, Round
 
 AT = FULL  # where the ratios are taken
@@ -70,8 +70,8 @@ def _cost(rounds: list[Round]) -> list[Bound]:
         against(peers.GO, 0.8, "no query log ÷ Go"),
         against(peers.BSD, 0.01, "no query log ÷ Debian's fingerd"),
         against(c, 1.3, "asked after accept: no query log ÷ C", at=LATE),
-        beside(quiet, c, 1.25, f"{SLACK} clients, server not full: no query log ÷ C", SLACK),
-        beside(logging, c, 1.6, f"{SLACK} clients, server not full: with it ÷ C", SLACK),
+        against(c, 1.15, f"{SLACK} clients, server not full: no query log ÷ C", SLACK),
+        against(c, 1.35, f"{SLACK} clients, server not full: with it ÷ C", SLACK, logging),
         beside(quiet, peers.TWISTED, 0.5, "the same: no query log ÷ Twisted's tutorial", SLACK),
         beside(c, peers.TWISTED, 0.5, "the same: C ÷ Twisted's tutorial", SLACK),
         beside(quiet, peers.PROTOCOL, 0.33, "the same: no query log ÷ asyncio Protocol", SLACK),
@@ -114,18 +114,41 @@ def _memory(memory: Mapping[str, Mapping[str, float]]) -> list[Bound]:
     return found
 
 
+def _first(rounds: list[Round]) -> list[Bound]:
+    def cost(name: str, kind: str, bound: float, text: str) -> Bound:
+        return Bound(f"{text} ÷ C", ratio(rounds, name, peers.LIMIT, kind), bound)
+
+    static, database, account = first.OURS_FIRST
+    found = [
+        cost(peers.OURS, first.KEPT, 1.15, "kept answer, no query log"),
+        cost(peers.OURS_LOGGING, first.KEPT, 1.35, "kept answer, with the query log"),
+    ]
+    for kind in (first.ABSENT, first.FOUND):
+        found += [
+            cost(static, kind, 2.2, f"first asking, static, {kind}"),
+            cost(database, kind, 5, f"first asking, SQLite, {kind}"),
+            cost(account, kind, 8, f"first asking, account, {kind}"),
+        ]
+    return found
+
+
 def _cold(found: Mapping[str, Any]) -> list[Bound]:
     singles, bursts = found.get("ms", {}), found.get("bursts", {})
     bare = median(singles[cold.BARE]) if singles.get(cold.BARE) else None
     result = []
-    for name in (peers.OURS, peers.OURS_LOGGING):
+    most = {peers.OURS: 0.55, peers.OURS_LOGGING: 0.55, first.OURS_ACCOUNTS: 1.15}
+    for name, bound in most.items():
         if bare and singles.get(name):
             pairs = zip(singles[name], singles[cold.BARE], strict=True)
             value = median(ours / reference for ours, reference in pairs)
-            result.append(Bound(f"cold start ÷ `{cold.BARE}`, {name}", value, 1.4))
+            result.append(Bound(f"cold start ÷ `{cold.BARE}`, {name}", value, bound))
         if bare and bursts.get(name):
             worst = median(bursts[name]) / bare
-            result.append(Bound(f"slowest first query of a burst ÷ the same, {name}", worst, 2))
+            result.append(Bound(f"all of a burst answered ÷ the same, {name}", worst, 2))
+    result += [
+        Bound(f"resident memory, idle, {name}", kib / 1024, 24, "MiB")
+        for name, kib in found.get("idle", {}).items()
+    ]
     return result
 
 
@@ -143,5 +166,8 @@ def bounds(results: Mapping[str, Any]) -> list[Bound]:
         0,
         "answers",
     )
-    rounds, memory, starts = (results.get(key, {}) for key in ("rounds", "memory", "cold"))
-    return [*_cost(rounds or []), *_memory(memory), harmed, *_cold(starts)]
+    waiting = results.get("floor", {})
+    floor = Bound("beside clients that wait at the floor ÷ without", waiting.get("ratio"), 1.1)
+    rounds, asked = results.get("rounds") or [], results.get("first") or []
+    memory, starts = results.get("memory", {}), results.get("cold", {})
+    return [*_cost(rounds), *_first(asked), floor, *_memory(memory), harmed, *_cold(starts)]

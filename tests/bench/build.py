@@ -71,11 +71,11 @@ def _fresh(made: Path, source: Path) -> bool:
     return made.exists() and made.stat().st_mtime >= source.stat().st_mtime
 
 
-def compiled(name: str, *flags: str) -> Path:
-    """Compile NAME.c, unless that has been done, and return the program."""
+def compiled(name: str, *flags: str, made: Path | None = None) -> Path:
+    """Compile NAME.c, unless that has been done, and return the program (`made`: where it goes)."""
     source = HERE / f"{name}.c" if name == "load" else SOURCES / f"{name}.c"
     CACHE.mkdir(parents=True, exist_ok=True)
-    made = CACHE / name
+    made = made or CACHE / name
     if not _fresh(made, source):
         compiler = shutil.which(os.environ.get("CC", "cc"))
         if compiler is None:

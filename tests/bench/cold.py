@@ -31,6 +31,7 @@ REFERENCES = (
     Peer(BARE, "", (PYTHON, "-c", "import asyncio, tomllib")),
 )
 PARTS = ("activation", "exec and interpreter", "imports", "configuration, set-up", "first answer")
+COMMAND = 4  # how many of our arguments follow the interpreter and its options
 SO_TIMESTAMPNS = 35
 
 
@@ -80,7 +81,7 @@ def _start(peer: Peer, notified: Notified, clients: int) -> dict[str, float]:
 def _parts(notified: Notified, ours: Peer) -> list[float]:
     """Return the milliseconds of each of PARTS in one start."""
     probe = str(SOURCES / "probe.py")
-    argv = (PYTHON, probe, *ours.argv[3:])
+    argv = (*ours.argv[:-COMMAND], probe, *ours.argv[-COMMAND:])
     peer = replace(ours, argv=argv, environment=ours.environment | {"NOTIFY_SOCKET": notified.path})
     notified.ready()
     with Server(peer, wait=True) as server:
@@ -96,7 +97,7 @@ def _parts(notified: Notified, ours: Peer) -> list[float]:
 
 def imports(ours: Peer, most: int = 15) -> list[tuple[str, float]]:
     """Return the modules that fingerd-sd's start spends most milliseconds in, by -X importtime."""
-    argv = (PYTHON, "-X", "importtime", *ours.argv[1:])
+    argv = (*ours.argv[:-COMMAND], "-X", "importtime", *ours.argv[-COMMAND:])
     with Server(replace(ours, argv=argv, defer=0)) as server:
         ask(server.port, ours.user.encode())
         text = server.errors.read_text()
@@ -110,7 +111,8 @@ def imports(ours: Peer, most: int = 15) -> list[tuple[str, float]]:
 
 
 def cold(peers: Sequence[Peer], plan: Plan, tell: Callable[[str], None]) -> dict[str, object]:
-    """Return "ms" of each start and "bursts", the slowest of each, by peer; "parts", "imports"."""
+    """Return "ms" of each start and "bursts", until all had their answer, by peer; "parts" and
+    "imports" of ours, and "idle", KiB once it has come to rest after its first answer."""
     subprocess.run([PYTHON, "-m", "compileall", "-qq", ROOT / "fingerd_sd"], check=False)
     ours = next(peer for peer in peers if peer.name == known.OURS)
     skipped = (known.LIMIT_HELPED, known.OURS_PLAIN, known.BSD_SAY)
@@ -127,7 +129,7 @@ def cold(peers: Sequence[Peer], plan: Plan, tell: Callable[[str], None]) -> dict
         for _ in range(plan.bursts):
             for peer in starting[2:]:
                 found = _start(peer, notified, plan.burst)
-                bursts[peer.name].append(found["max_us"] / 1000)
+                bursts[peer.name].append(found["wall_us"] / 1000)
                 bad[peer.name] += found["lost"] + found["cut"] + found["refused"]
         tell("bursts at a cold start")
         parts = [_parts(notified, ours) for _ in range(plan.cold)]
@@ -140,4 +142,15 @@ def cold(peers: Sequence[Peer], plan: Plan, tell: Callable[[str], None]) -> dict
         "burst_bad": bad,
         "parts": {name: median(row[i] for row in parts) for i, name in enumerate(names)},
         "imports": imports(ours),
+        "idle": {peer.name: _idle(peer, plan) for peer in starting if _is_ours(peer)},
     }
+
+
+def _is_ours(peer: Peer) -> bool:
+    return peer.name.startswith("fingerd-sd")
+
+
+def _idle(peer: Peer, plan: Plan) -> float:
+    with Server(peer) as server:
+        time.sleep(plan.quiet)
+        return server.rss_kib()

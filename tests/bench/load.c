@@ -5,12 +5,16 @@
  *   load ADDRESS PORT EXPECT [option=value ...]      (options: see `struct options`)
  *
  * EXPECT is a file with the exact octets of the answer; every answer is compared with it.
+ * A `%` in `user` stands for a number of seven digits below `names`: any of them, again and again;
+ * with `first=K` each of them once, in an order that jumps about, from the Kth on.  EXPECT is then
+ * the answer to number 0000000, and where it repeats that user's name the asked one must stand.
  * Prints one line of JSON.  Only loopback addresses are accepted; count and time are bounded.
  *
  * mode=once   the query goes out right after connect()
  * mode=late   the query goes out `wait` ms after connect(), when the connection has been accepted
  * mode=junk   the query, more octets behind its line end, and more again while the answer goes out
  * mode=trail  the line alone, then more octets in a segment of their own
+ * mode=wait   as hold, with a whole query sent on each connection
  * mode=hold   opens `clients` connections, sends `octets` octets, prints "held", waits for the end
  *             of standard input, and tells how many the server closed meanwhile
  */
@@ -29,18 +33,20 @@
 #include <time.h>
 #include <unistd.h>
 
-enum mode { ONCE, LATE, JUNK, TRAIL, HOLD };
-enum { MAX_CLIENTS = 20000, MAX_COUNT = 5000000, MAX_SECONDS = 600, EVENTS = 512, JUNK_SIZE = 700 };
+enum mode { ONCE, LATE, JUNK, TRAIL, HOLD, WAIT };
+enum { MAX_CLIENTS = 20000, MAX_COUNT = 5000000, MAX_SECONDS = 600, EVENTS = 512, JUNK_SIZE = 700,
+       DIGITS = 7, MAX_PLACES = 64, STRIDE = 15485863 };  /* STRIDE: a prime above every `names` */
 
 static struct options {
     enum mode mode;
-    long clients, count, wait, seconds, names, octets, core;
+    long clients, count, wait, seconds, names, first, octets, core;
     const char *user;
-} opt = {ONCE, 1, 1, 10, 60, 0, 0, -1, "moshez"};
+} opt = {ONCE, 1, 1, 10, 60, 0, -1, 0, -1, "moshez"};
 
 struct client {
     int fd;
     size_t got;                 /* octets of the answer so far */
+    long number;                /* what stands for `%` in the name that it asks for */
     uint64_t start, due;        /* ns */
     bool wrong, sent, junked;
 };
@@ -48,7 +54,7 @@ struct client {
 static struct sockaddr_storage target;
 static socklen_t target_size;
 static char expect[1 << 20], junk[JUNK_SIZE];
-static size_t expect_size;
+static size_t expect_size, places[MAX_PLACES], nplaces;  /* where the number stands in `expect` */
 static struct client *clients;
 static uint32_t *samples;       /* microseconds */
 static long started, finished, nsamples, ok, lost, cut, reset_after, wrong, refused;
@@ -89,23 +95,54 @@ static void want(struct client *c, int op, uint32_t events) {
     if (epoll_ctl(epfd, op, c->fd, &e)) die("epoll_ctl");
 }
 
+/* The number of the next name: xorshift, or each once. */
+static long next_number(void) {
+    if (!opt.names) return 0;
+    if (opt.first >= 0) return (long)((uint64_t)opt.first++ * STRIDE % (uint64_t)opt.names);
+    seed ^= seed << 13, seed ^= seed >> 7, seed ^= seed << 17;
+    return (long)(seed % (uint64_t)opt.names);
+}
+
+/* Write the query line for `number`, of at most 512 octets, and return its size. */
+static int query(char *line, long number) {
+    const char *hole = opt.names ? strchr(opt.user, '%') : NULL;
+    if (!hole) return snprintf(line, 512, "%s\r\n", opt.user);
+    return snprintf(line, 512, "%.*s%0*ld%s\r\n", (int)(hole - opt.user), opt.user, DIGITS, number,
+                    hole + 1);
+}
+
+/* Find where `expect` repeats the name of number 0. */
+static void find_places(void) {
+    char name[512];
+    const char *hole = strchr(opt.user, '%'), *at = expect;
+    size_t size = (size_t)query(name, 0) - 2;
+    if (!opt.names || !hole) return;
+    while (nplaces < MAX_PLACES && (at = memmem(at, expect_size - (size_t)(at - expect), name, size)))
+        places[nplaces++] = (size_t)(at - expect) + (size_t)(hole - opt.user), at += size;
+}
+
+/* Make `expect` the answer to `number`. */
+static void expect_of(long number) {
+    char digits[32];
+    if (!nplaces) return;
+    snprintf(digits, sizeof digits, "%0*ld", DIGITS, number);
+    for (size_t i = 0; i < nplaces; i++) memcpy(expect + places[i], digits, DIGITS);
+}
+
 static void send_query(struct client *c) {
     char line[512 + JUNK_SIZE];
     int n;
-    if (opt.names) {            /* xorshift: user u0000000 … as often as any other */
-        seed ^= seed << 13, seed ^= seed >> 7, seed ^= seed << 17;
-        n = snprintf(line, 512, "u%07ld\r\n", (long)(seed % (uint64_t)opt.names));
-    } else n = snprintf(line, 512, "%s\r\n", opt.user);
+    n = query(line, c->number);
     if (opt.mode == JUNK) memcpy(line + n, junk, JUNK_SIZE), n += JUNK_SIZE;
     if (send(c->fd, line, (size_t)n, MSG_NOSIGNAL) < 0) {
         if (errno == EAGAIN) { want(c, EPOLL_CTL_MOD, EPOLLIN | EPOLLOUT | EPOLLRDHUP); return; }
-    } else if (opt.mode >= JUNK) (void)!send(c->fd, junk, JUNK_SIZE, MSG_NOSIGNAL);
+    } else if (opt.mode == JUNK || opt.mode == TRAIL) (void)!send(c->fd, junk, JUNK_SIZE, MSG_NOSIGNAL);
     c->sent = true;             /* an error shows at the next receive */
 }
 
 static void begin(struct client *c) {
     while (started < opt.count) {
-        *c = (struct client){.start = now_ns()};
+        *c = (struct client){.start = now_ns(), .number = next_number()};
         if (!started++) first_start = c->start;
         c->fd = socket(target.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
         if (c->fd < 0) die("socket");
@@ -152,6 +189,7 @@ static void handle(struct client *c, uint32_t events) {
             return;
         }
         if (n == 0) { finish(c, true); return; }
+        expect_of(c->number);
         if (c->got + (size_t)n > expect_size || memcmp(expect + c->got, buf, (size_t)n))
             c->wrong = true;
         else c->got += (size_t)n;
@@ -191,6 +229,8 @@ static void hold(void) {
         c->fd = socket(target.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
         if (c->fd < 0) die("socket");
         if (connect(c->fd, (struct sockaddr *)&target, target_size)) { close(c->fd); continue; }
+        c->number = next_number();
+        if (opt.mode == WAIT) send_query(c);
         for (long k = 0; k < opt.octets; k++) (void)!send(c->fd, "x", 1, MSG_NOSIGNAL);
         want(c, EPOLL_CTL_ADD, EPOLLRDHUP);
         held++;
@@ -229,22 +269,22 @@ static void report(uint64_t wall) {
 }
 
 static void set(const char *argument) {
-    static const char *const modes[] = {"once", "late", "junk", "trail", "hold"};
+    static const char *const modes[] = {"once", "late", "junk", "trail", "hold", "wait"};
     const char *value = strchr(argument, '=');
     if (!value) { fprintf(stderr, "load: %s: want option=value\n", argument); exit(2); }
     size_t size = (size_t)(value++ - argument);
     struct { const char *name; long *where, most; } longs[] = {
         {"clients", &opt.clients, MAX_CLIENTS}, {"count", &opt.count, MAX_COUNT},
         {"wait", &opt.wait, 10000},             {"seconds", &opt.seconds, MAX_SECONDS},
-        {"names", &opt.names, 9999999},         {"octets", &opt.octets, 1000},
-        {"core", &opt.core, CPU_SETSIZE - 1}};
+        {"names", &opt.names, 9999999},         {"first", &opt.first, 9999999},
+        {"octets", &opt.octets, 1000},                  {"core", &opt.core, CPU_SETSIZE - 1}};
     for (size_t i = 0; i < sizeof longs / sizeof *longs; i++)
         if (strlen(longs[i].name) == size && !strncmp(argument, longs[i].name, size)) {
             *longs[i].where = strtol(value, NULL, 10);
             if (*longs[i].where >= 0 && *longs[i].where <= longs[i].most) return;
         }
     if (size == 4 && !strncmp(argument, "user", 4)) { opt.user = value; return; }
-    for (int i = 0; i < 5 && size == 4; i++)
+    for (int i = 0; i < 6 && size == 4; i++)
         if (!strcmp(value, modes[i])) { opt.mode = (enum mode)i; return; }
     fprintf(stderr, "load: %s: unknown or out of bounds\n", argument);
     exit(2);
@@ -262,7 +302,8 @@ int main(int argc, char **argv) {
     CPU_ZERO(&cores);
     if (opt.core >= 0) CPU_SET((size_t)opt.core, &cores);
     if (opt.core >= 0 && sched_setaffinity(0, sizeof cores, &cores)) die("core");
-    if (opt.clients > opt.count && opt.mode != HOLD) opt.clients = opt.count;
+    if (opt.clients > opt.count && opt.mode < HOLD) opt.clients = opt.count;
+    find_places();
     memset(junk, 'j', sizeof junk);
     clients = calloc((size_t)opt.clients + 1, sizeof *clients);
     queue = calloc((size_t)opt.clients + 1, sizeof *queue);
@@ -274,7 +315,7 @@ int main(int argc, char **argv) {
     if (!clients || !queue || !samples || epfd < 0) die("set-up");
     uint64_t begun = now_ns();
     deadline = begun + (uint64_t)opt.seconds * 1000000000u;
-    if (opt.mode == HOLD) { hold(); return 0; }
+    if (opt.mode >= HOLD) { hold(); return 0; }
     run();
     report(now_ns() - begun);
     return 0;

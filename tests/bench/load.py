@@ -12,6 +12,7 @@ from ..helpers.ended import Ended
 from . import build
 from .process import LOAD_CORE, Server
 
+MANY = 9_999_999  # names, load.c's most
 SECONDS = 90  # after which the load generator stops by itself
 
 
@@ -80,11 +81,15 @@ def measure(server: Server, clients: int, count: int, **options: str | int) -> S
 
 
 class Held(Ended):
-    """Connections held open beside other clients: silent, or with `octets` sent but no line."""
+    """Connections held open beside other clients: silent, or with `octets` sent but no line; or,
+    by `asking`, each for another name of that pattern (see load.c), waiting for its answer."""
 
-    def __init__(self, server: Server, connections: int, octets: int = 0) -> None:
+    def __init__(self, server: Server, connections: int, octets: int = 0, asking: str = "") -> None:
+        options: dict[str, str | int] = {"mode": "hold", "octets": octets, "seconds": 300}
+        if asking:
+            options |= {"mode": "wait", "user": asking, "names": MANY, "first": 1}
         self._process = subprocess.Popen(
-            command(server, mode="hold", clients=connections, octets=octets, seconds=300),
+            command(server, clients=connections, **options),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )

@@ -6,7 +6,7 @@ All get the same listening socket by the same activation, and the same answer wh
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,11 +33,12 @@ idle_exit = 0
 query_timeout = 600     # the silent clients are to stay while they are counted
 max_connections = 30000
 max_per_client = 30000  # all clients of this benchmark have one address
+{settings}
 
 [[source]]
-type = "static"
-{users}
+{source}
 """
+MOSHEZ = 'type = "static"\nusers = { moshez = "Happy and well" }'
 
 
 @dataclass(frozen=True)
@@ -59,18 +60,29 @@ class Peer:
     mounts: str = ""
 
 
-def config(folder: Path, log: bool, users: str = 'users = { moshez = "Happy and well" }') -> Path:
-    """Write a configuration of fingerd-sd into `folder` and return it."""
+def config(folder: Path, log: bool, source: str = MOSHEZ, settings: Sequence[str] = ()) -> Path:
+    """Write a configuration of fingerd-sd into `folder` and return it. `source`: what its one
+    source has; `settings`: more lines of [server]."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"fingerd-{'log' if log else 'quiet'}.toml"
-    path.write_text(CONFIG.format(log=str(log).lower(), users=users))
+    lines = "\n".join(settings)
+    path.write_text(CONFIG.format(log=str(log).lower(), source=source, settings=lines))
     return path
+
+
+def launcher() -> tuple[str, ...]:
+    """Return the command fingerd-sd as `make install` has it, but for where its modules are."""
+    text = (ROOT / "packaging/launcher.py").read_text()
+    made = build.CACHE / "launcher.py"
+    made.parent.mkdir(parents=True, exist_ok=True)
+    made.write_text(text.replace("@LIB@", str(ROOT)).replace("@PYTHON@", PYTHON))
+    return (PYTHON, *text.splitlines()[0].split()[1:], str(made))
 
 
 def ours(name: str, about: str, conf: Path, defer: int = DEFER, journal: bool = False) -> Peer:
     """Return fingerd-sd as this tree has it."""
-    argv = (PYTHON, "-m", "fingerd_sd", "serve", "--config", str(conf))
-    return Peer(name, about, argv, {"PYTHONPATH": str(ROOT)}, defer, journal=journal)
+    argv = (*launcher(), "serve", "--config", str(conf))
+    return Peer(name, about, argv, {}, defer, journal=journal)
 
 
 def _limit() -> Peer:
@@ -126,9 +138,11 @@ def _cfingerd(install: bool) -> Peer:
     return Peer(CFINGERD, about, argv, answer=None, forks=True, mounts=mounts)
 
 
-def gather(folder: Path, install: bool) -> tuple[list[Peer], dict[str, str]]:
+def gather(
+    folder: Path, install: bool, settings: Sequence[str] = ()
+) -> tuple[list[Peer], dict[str, str]]:
     """Return the peers that can be had here, and for each of the others the reason."""
-    quiet, logging = config(folder, False), config(folder, True)
+    quiet, logging = (config(folder, log, settings=settings) for log in (False, True))
     makers: dict[str, Callable[[], Peer]] = {
         LIMIT: _limit,
         LIMIT_HELPED: _limit_helped,
@@ -151,6 +165,11 @@ def gather(folder: Path, install: bool) -> tuple[list[Peer], dict[str, str]]:
         EFINGERD: lambda: _efingerd(install),
         CFINGERD: lambda: _cfingerd(install),
     }
+    return had(makers)
+
+
+def had(makers: dict[str, Callable[[], Peer]]) -> tuple[list[Peer], dict[str, str]]:
+    """Return those that can be made here, and for each of the others the reason."""
     peers, missing = [], {}
     for name, make in makers.items():
         try:

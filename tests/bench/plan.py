@@ -24,11 +24,16 @@ class Plan:
     defer_seconds: float = 9.0  # until the kernel hands over silent connections (5 s become 7)
     cold: int = 15  # starts
     bursts: int = 5  # starts with `burst` clients at once
-    burst: int = 200  # clients
+    burst: int = 256  # clients
     users: tuple[int, ...] = (10, 10_000, 1_000_000)
     open: tuple[int, ...] = (1, 100, 10_000)  # connections
     scale: int = 5_000
     repeats: int = 5  # of each figure outside the rounds
+    first: int = 8_000  # each for another name, where there are so many
+    known: int = 1_000_000  # users of a directory in *first asking*
+    accounts: int = 10_000
+    floor: int = 5_000  # connections whose answers wait for their moment
+    settings: tuple[str, ...] = ()  # further lines of [server]
 
     def count(self, peer: Peer, clients: int) -> int:
         """Return how many queries `peer` gets from `clients`."""
@@ -52,4 +57,8 @@ QUICK = Plan(
     open=(1, 10),
     scale=30,
     repeats=1,
+    first=30,
+    known=200,
+    accounts=200,
+    floor=20,
 )

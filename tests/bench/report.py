@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from statistics import median
 from typing import Any
 
-from . import peers
+from . import first_report, peers
 from .bounds import SLACK, bounds, ratio
 from .rounds import FULL, LATE, Round
+from .show import of, show, table
 
 HOW = """\
 One core for the server, one for the load; every server stands behind the same kind of socket and
@@ -29,21 +30,6 @@ stands there without and with them.
 """
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Return the lines of a Markdown table; all columns but the first are numbers."""
-    lines = [f"| {' | '.join(head)} |", f"|---{'|--:' * (len(head) - 1)}|"]
-    return [*lines, *(f"| {' | '.join(row)} |" for row in rows), ""]
-
-
-def _of(rounds: list[Round], name: str, at: str, key: str) -> float | None:
-    found = [this[name][at][key] for this in rounds if at in this.get(name, {})]
-    return median(found) if found else None
-
-
-def _show(value: float | None, form: str = ".0f") -> str:
-    return "–" if value is None else f"{value:,{form}}"
-
-
 def _cost(results: Mapping[str, Any]) -> list[str]:
     rounds: list[Round] = results["rounds"]
     names = list(rounds[0])
@@ -52,8 +38,8 @@ def _cost(results: Mapping[str, Any]) -> list[str]:
     head = ["server", *(level if level in (LATE, FULL) else f"{level} clients" for level in levels)]
     rows = []
     for name in names:
-        costs = [_show(_of(rounds, name, level, "cpu_us"), ".1f") for level in levels]
-        over = (_show(ratio(rounds, name, peers.LIMIT, at), ".2f") for at in (SLACK, FULL))
+        costs = [show(of(rounds, name, level, "cpu_us"), ".1f") for level in levels]
+        over = (show(ratio(rounds, name, peers.LIMIT, at), ".2f") for at in (SLACK, FULL))
         rows.append([name, *costs, *over])
     lines += table([*head, f"÷ C at {SLACK}", f"÷ C, {FULL}"], rows)
     lines += ["*late*: 256 clients that ask 10 ms after they connected.", ""]
@@ -65,11 +51,11 @@ def _cost(results: Mapping[str, Any]) -> list[str]:
     for name in names:
         row = [name]
         for level in levels:
-            row.append(_show(_of(rounds, name, level, "per_second")))
-            row.append(_show(_of(rounds, name, level, "load_busy"), ".0%"))
+            row.append(show(of(rounds, name, level, "per_second")))
+            row.append(show(of(rounds, name, level, "load_busy"), ".0%"))
             for key in ("p50_us", "p99_us"):
-                us = _of(rounds, name, level, key)
-                row.append(_show(us / 1000 if us is not None else None, ".2f"))
+                us = of(rounds, name, level, key)
+                row.append(show(us / 1000 if us is not None else None, ".2f"))
         rows.append(row)
     lines += table(head, rows)
     bad = sum(s["bad"] + s["reset"] for r in rounds for p in r.values() for s in p.values())
@@ -128,11 +114,11 @@ def _memory(results: Mapping[str, Any]) -> list[str]:
         rows.append(
             [
                 name,
-                *(_show(size, ".1f") for size in sizes),
-                _show(found["kib"], ".2f"),
-                _show(found["held"]),
-                *map(_show, rates),
-                *(_show(cost, ".1f") for cost in costs),
+                *(show(size, ".1f") for size in sizes),
+                show(found["kib"], ".2f"),
+                show(found["held"]),
+                *map(show, rates),
+                *(show(cost, ".1f") for cost in costs),
             ]
         )
     queries = f"*all*: {results['plan']['growth']:,} queries by 256 clients."
@@ -147,14 +133,17 @@ def _cold(results: Mapping[str, Any]) -> list[str]:
         rows.append(
             [
                 name,
-                _show(median(times), ".1f"),
-                _show(min(times), ".1f"),
-                _show(median(burst) if burst else None, ".1f"),
+                show(median(times), ".1f"),
+                show(min(times), ".1f"),
+                show(median(burst) if burst else None, ".1f"),
             ]
         )
-    slowest = f"slowest of {results['plan']['burst']} at once"
+    slowest = f"{results['plan']['burst']} at once: all answered"
     head = ["started by its first client", "whole answer, ms", "the fastest", slowest]
-    lines = ["## Cold start", "", *table(head, rows), "fingerd-sd's in parts:", ""]
+    lines = ["## Cold start", "", *table(head, rows)]
+    idle = [f"{name} {kib / 1024:.1f} MiB" for name, kib in found["idle"].items()]
+    lines += [f"Resident memory at rest after the first answer: {'; '.join(idle)}.", ""]
+    lines += ["fingerd-sd's in parts:", ""]
     rows = [[name, f"{ms:.1f}"] for name, ms in found["parts"].items()]
     lines += table(["part", "ms"], rows)
     lines += ["Its imports (`-X importtime`, which slows them), each without what it imports:", ""]
@@ -169,7 +158,7 @@ def _scale(results: Mapping[str, Any]) -> list[str]:
     lines = ["## Scale", ""]
     keys = ("same", "any", "start", "mib", "bad")
     rows = [
-        [f"{int(users):,}", *(_show(row.get(key), ".1f") for key in keys)]
+        [f"{int(users):,}", *(show(row.get(key), ".1f") for key in keys)]
         for users, row in found["users"].items()
     ]
     lines += table(
@@ -217,15 +206,16 @@ def report(results: Mapping[str, Any]) -> str:
     lines += [*(bound.row() for bound in bounds(results)), ""]
     parts = {
         "rounds": _cost,
+        "first": first_report.first,
         "junk": _junk,
         "memory": _memory,
         "cold": _cold,
         "scale": _scale,
         "profile": _profile,
     }
-    for part, show in parts.items():
+    for part, shown in parts.items():
         if results.get(part):
-            lines += show(results)
+            lines += shown(results)
     lines += ["## The servers", ""]
     lines += [f"- {name}: {about}" for name, about in results["peers"].items()]
     lines += [f"- left out: {name}: {why}" for name, why in results["missing"].items()]

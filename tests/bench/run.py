@@ -2,9 +2,10 @@
 """`make bench`: measure fingerd-sd, the limit and its peers, and write the report.
 
 The parts, in the order of a run: build.py and peers.py make the servers, process.py starts one
-under socket activation, load.py puts load.c on it; rounds.py, memory.py, cold.py and scale.py
-measure; bounds.py holds the figures against what must be reached; report.py and picture.py show
-them. Everything is bounded in count and time (plan.py), and only loopback is ever spoken to.
+under socket activation, load.py puts load.c on it; rounds.py, first.py, floor.py, memory.py,
+cold.py and scale.py measure; bounds.py holds the figures against what must be reached; report.py,
+first_report.py and picture.py show them. Everything is bounded in count and time (plan.py), and
+only loopback is ever spoken to.
 """
 
 from __future__ import annotations
@@ -15,25 +16,29 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from . import build, peers
+from . import build, first_report, peers
 from .bounds import bounds
 from .cold import cold
+from .first import OURS_ACCOUNTS, OURS_FIRST, accounts, first
+from .first import gather as gather_first
+from .floor import floor
 from .machine import machine
 from .memory import memory
 from .peers import Peer
 from .plan import QUICK, Plan
 from .profile import profile
 from .report import report
-from .rounds import junk, rounds, start
+from .rounds import Round, junk, rounds, start
 from .scale import connections, directories, processes
 
 DATA = "results.json"
-PARTS = ("rounds", "memory", "cold", "scale", "profile")
+PARTS = ("rounds", "first", "memory", "cold", "scale", "profile")
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -45,17 +50,30 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
         "--no-install", action="store_true", help="only peers that are there already"
     )
     parser.add_argument("--rounds", type=int, help="rounds (default: 5)")
-    parser.add_argument("--only", action="append", choices=PARTS, help="only this part")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"only these: {', '.join(PARTS)}")
+    parser.add_argument(
+        "--server",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a further line of fingerd-sd's [server]; may be repeated",
+    )
     parser.add_argument("--peer", action="append", help="only this server; may be repeated")
     parser.add_argument("--out", type=Path, default=peers.ROOT / "build/bench", metavar="FOLDER")
     parser.add_argument("--report", action="store_true", help="only write the report anew")
-    return parser.parse_args(argv)
+    arguments = parser.parse_args(argv)
+    for part in arguments.parts:
+        if part not in PARTS:
+            parser.error(f"{part}: not one of {', '.join(PARTS)}")
+    return arguments
 
 
 def measure(
-    plan: Plan, only: list[str], found: list[Peer], missing: dict[str, str], folder: Path
+    plan: Plan, arguments: argparse.Namespace, found: list[Peer], missing: dict[str, str]
 ) -> dict[str, Any]:
     """Return all that was measured, saved after each part; `missing` gets who did not start."""
+    folder: Path = arguments.out
+    only = arguments.parts or PARTS
     begun = time.monotonic()
 
     def tell(what: str) -> None:
@@ -63,7 +81,7 @@ def measure(
 
     results: dict[str, Any] = {"plan": asdict(plan), "machine": machine(), "missing": missing}
     results["peers"] = {peer.name: peer.about for peer in found}
-    quiet = peers.config(folder, log=False)
+    quiet = peers.config(folder, log=False, settings=plan.settings)
 
     def save() -> None:
         results["machine"]["took"] = f"{time.monotonic() - begun:.0f} s"
@@ -78,11 +96,18 @@ def measure(
             results["junk"] = junk(servers, plan)
         save()
         found = [peer for peer in found if peer.name not in missing]  # the others did not start
+    if "first" in only:
+        results["first"] = _first(plan, arguments, found, missing, results["peers"], tell)
+        save()
+        results["floor"] = floor(folder, plan, tell)
+        save()
     if "memory" in only:
         results["memory"] = memory(found, plan, tell)
         save()
     if "cold" in only:
-        results["cold"] = cold(found, plan, tell)
+        some, why = peers.had({OURS_ACCOUNTS: lambda: accounts(folder, plan)})
+        missing |= why
+        results["cold"] = cold([*found, *some], plan, tell)
         save()
     if "scale" in only:
         results["scale"] = {
@@ -96,6 +121,24 @@ def measure(
         results["profile"] = profile(ours, plan, tell)
         save()
     return results
+
+
+def _first(
+    plan: Plan,
+    arguments: argparse.Namespace,
+    found: list[Peer],
+    missing: dict[str, str],
+    about: dict[str, str],
+    tell: Callable[[str], None],
+) -> list[Round]:
+    every, why = gather_first(found, arguments.out, not arguments.no_install, plan)
+    missing |= why
+    for peer, _ in every:
+        about.setdefault(peer.name, peer.about)
+    if arguments.peer:
+        chosen = [one for one in every if one[0].name in (*arguments.peer, *OURS_FIRST)]
+        every = chosen
+    return first(every, plan, missing, tell)
 
 
 def write(results: dict[str, Any], folder: Path) -> None:
@@ -125,15 +168,18 @@ def main(argv: list[str] | None = None) -> int:
         except build.UnavailableError as error:
             print(f"bench: {error}", file=sys.stderr)
             return 2
-        plan = QUICK if arguments.quick else Plan()
+        settings = tuple(line.replace("=", " = ", 1) for line in arguments.server)
+        plan = replace(QUICK if arguments.quick else Plan(), settings=settings)
         if arguments.rounds:
             plan = replace(plan, rounds=arguments.rounds)
-        found, missing = peers.gather(folder, not arguments.no_install)
+        found, missing = peers.gather(folder, not arguments.no_install, settings)
         if arguments.peer:
             found = [peer for peer in found if peer.name in arguments.peer]
-        results = measure(plan, arguments.only or list(PARTS), found, missing, folder)
+        results = measure(plan, arguments, found, missing)
     write(results, folder)
     held = [bound for bound in bounds(results) if bound.binding]
-    print("\n".join(bound.row() for bound in bounds(results)))
+    if results.get("first"):
+        print("\n".join(first_report.first(results)))
+    print("\n".join(bound.row() for bound in bounds(results) if bound.met is not None))
     print(f"report: {folder / 'report.md'}")
     return int(any(bound.met is False for bound in held))

@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
@@ -25,12 +26,13 @@ BESIDE = 16  # clients beside the open connections
 Table = dict[str, dict[str, float]]
 
 
-def _directory(folder: Path, users: int) -> Path:
+def _directory(folder: Path, users: int, settings: Sequence[str]) -> Path:
     """Write a configuration with a directory of `users` users, u0000000 and so on."""
     file = folder / f"users-{users}.toml"
     with file.open("w") as out:
         out.writelines(f'u{number:07d} = "Happy and well"\n' for number in range(users))
-    return peers.config(folder / str(users), False, f'file = "{file}"')
+    source = f'type = "static"\nfile = "{file}"'
+    return peers.config(folder / str(users), False, source, settings)
 
 
 def directories(folder: Path, plan: Plan, tell: Callable[[str], None]) -> Table:
@@ -41,8 +43,8 @@ def directories(folder: Path, plan: Plan, tell: Callable[[str], None]) -> Table:
     with ExitStack() as stack:
         servers = {}
         for users in plan.users:
-            conf = _directory(folder, users)
-            peer = peers.Peer(**(vars(peers.ours("users", "", conf)) | {"user": "u0000001"}))
+            conf = _directory(folder, users, plan.settings)
+            peer = replace(peers.ours("users", "", conf), user="u0000001")
             begun = time.monotonic()
             try:
                 servers[users] = stack.enter_context(Server(peer))
@@ -53,7 +55,9 @@ def directories(folder: Path, plan: Plan, tell: Callable[[str], None]) -> Table:
         for _ in range(plan.repeats):
             for users, server in servers.items():
                 for kind, names in (("same", 0), ("any", users)):
-                    sample = measure(server, CLIENTS, max(plan.scale, CLIENTS), names=names)
+                    user = "u%" if names else server.peer.user
+                    count = max(plan.scale, CLIENTS)
+                    sample = measure(server, CLIENTS, count, names=names, user=user)
                     samples.setdefault((users, kind), []).append(sample.cpu_us)
                     found[str(users)]["bad"] = found[str(users)].get("bad", 0) + sample.bad
         for (users, kind), costs in samples.items():

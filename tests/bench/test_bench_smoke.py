@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ..helpers import needs
-from . import peers, run
+from . import first, peers, run
 from .build import compiled
 
 PARTS = ("rounds", "memory", "cold", "scale")  # not the profile: it is perf that would be tried
@@ -35,8 +35,24 @@ def test_a_quick_run_measures_every_server_and_writes_the_report(tmp_path: Path)
             for sample in levels.values():
                 assert sample["ok"] == sample["queries"]
                 assert sample["cpu_us"] > 0
+    asked = {peers.LIMIT, peers.PROTOCOL, *first.OURS_FIRST}
+    if needs.giving_away():  # homes of other users are made by the superuser only
+        asked.remove(first.OURS_ACCOUNTS)
+    for servers in results["first"]:
+        assert asked <= set(servers)
+        for name in asked:
+            for sample in servers[name].values():
+                assert sample["ok"] == sample["queries"]
+        assert {first.ABSENT, first.FOUND} <= set(servers[first.OURS_DATABASE])
+    assert asked & {first.OURS_ACCOUNTS} <= set(results["cold"]["ms"])
     report = (tmp_path / "report.md").read_text()
-    for heading in ("What must be reached", "Resident memory", "Cold start", "Scale"):
+    for heading in (
+        "What must be reached",
+        "First asking",
+        "Resident memory",
+        "Cold start",
+        "Scale",
+    ):
         assert heading in report
 
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """fingerd-sd's start in parts: prints the time (ns of CLOCK_MONOTONIC) of each on standard output.
 
-"python" its first line; "imported" when the configuration is opened. READY=1 is seen from outside.
+Its arguments are the launcher and what that gets. "python" its first line; "imported" when the
+configuration is opened. READY=1 is seen from outside.
 """
 
 import os
@@ -25,6 +26,6 @@ def _hook(event: str, arguments: tuple[object, ...]) -> None:
 
 
 sys.addaudithook(_hook)
-from fingerd_sd.cli import main  # noqa: E402
-
-sys.exit(main())
+sys.argv = sys.argv[1:]
+with open(sys.argv[0], encoding="utf-8") as launcher:
+    exec(compile(launcher.read(), sys.argv[0], "exec"))  # the command itself, in this process

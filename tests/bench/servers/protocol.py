@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""asyncio's own Protocol, with a timer for each connection: the socket is descriptor 3."""
+"""asyncio's own Protocol, with a timer for each connection: the socket is descriptor 3.
+
+An argument: the file of the names that it knows, one a line.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import socket
+import sys
+from pathlib import Path
 
 TIMEOUT = 600.0  # seconds
 MAX_QUERY = 1024  # octets
@@ -43,4 +48,6 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
+    for file in sys.argv[1:]:
+        USERS |= dict.fromkeys(Path(file).read_bytes().split(), b"Happy and well")
     asyncio.run(main())
