@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from ..helpers.ended import Ended
 from . import build, peers, people
 from .build import SOURCES
 from .load import Sample, measure
@@ -98,7 +99,7 @@ def gather(
     return [*every, *((one, {KEPT: Asking(one.user)}) for one in kept)], missing
 
 
-class Life:
+class Life(Ended):
     """A server that never hears a name twice: a new process takes over before names run out."""
 
     def __init__(self, peer: Peer, asked: Asked) -> None:
@@ -107,11 +108,11 @@ class Life:
         try:
             self._start()
         except BaseException:
-            self.close()
+            self.leave(failed=True)
             raise
 
     def _start(self) -> None:
-        self.close()
+        self.leave(failed=False)
         self._server = Server(self.peer)
         self._next = dict.fromkeys(self.asked, 1)  # number 0 is asked for the answer to expect
         port = self._server.port
@@ -147,10 +148,10 @@ class Life:
             self._next[kind] += count
         return measure(self._server, min(CLIENTS, count), count, **options)
 
-    def close(self) -> None:
+    def leave(self, failed: bool) -> None:
         """End the process."""
         if self._server is not None:
-            self._server.close()
+            self._server.leave(failed)
             self._server = None
 
 
@@ -166,8 +167,7 @@ def first(
         lives: list[Life] = []
         for peer, asked in every:
             try:
-                lives.append(Life(peer, asked))
-                stack.callback(lives[-1].close)
+                lives.append(stack.enter_context(Life(peer, asked)))
             except (ServerError, OSError) as error:
                 missing[f"first asking, {peer.name}"] = str(error)
         tell(f"first asking: {len(lives)} servers")
