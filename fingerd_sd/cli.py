@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The command fingerd-sd: parses its arguments, and calls the one command they name."""
+"""The command fingerd-sd: parses its arguments, and calls the one command that they name."""
 
 from __future__ import annotations
 

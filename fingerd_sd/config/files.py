@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""TOML files: one with its bound, and a main file with its drop-ins.
+"""TOML files: one bounded file, and a main file with its drop-ins.
 
-What is in the tables is table.py's, and what keys there are is known by those who read them.
+config/table.py reads the tables in them. Which keys there are, the readers of the tables know.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ MAX_FILE = 1 << 20  # octets of one configuration file; a user table may have a 
 def read_toml(file: Path, limit: int) -> Mapping[str, Any]:
     """Return the tables in `file`, at most `limit` octets long.
 
-    Raises ConfigError where it cannot be read or is not TOML; FileNotFoundError where it is not
-    there, which the caller may allow.
+    Raises ConfigError if it cannot be read or is not TOML, and FileNotFoundError if it does not
+    exist, which the caller may allow.
     """
     try:
         with file.open("rb") as stream:
@@ -47,8 +47,8 @@ def read_toml(file: Path, limit: int) -> Mapping[str, Any]:
 def read_layers(main: Path, drop_ins: Path | None, mistakes: list[Mistake]) -> list[Layer]:
     """Return `main` and the `*.toml` files in the folder `drop_ins` in the order of their names.
 
-    A missing `main` or folder counts as empty. What cannot be read is added to `mistakes` and left
-    out, so that the mistakes in the others are found in the same run.
+    A missing `main` or folder counts as empty. A file that cannot be read is left out and reported
+    in `mistakes`, so that the same run finds the mistakes in the others.
     """
     files = [main]
     if drop_ins is not None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What is wrong with a configuration: each mistake by file and key, and what to do about it.
 
-This module knows files and keys; it knows neither TOML nor finger.
+This module knows files and keys. It knows neither TOML nor finger.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 
 class Mistake(NamedTuple):
-    """One mistake: where it is and what to do. `key` is "" where the whole file is meant. As text
-    it is one line for terminals, the journal and STATUS=, whatever a file or a user's entry holds.
+    """One mistake: where it is and what to do. `key`: "" for the whole file. As text it is one line
+    for terminals, the journal and STATUS=, whatever a file or a user's entry holds.
     """
 
     file: Path
@@ -34,8 +34,8 @@ class ConfigError(Exception):
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Return advice that names the word of `known` most like `word`, else all of them."""
-    import difflib  # only where there is a mistake: it takes 10 ms that a good start does not spend
+    """Return advice that names the word of `known` most like `word`, or else all of them."""
+    import difflib  # only for a mistake: importing it takes 10 ms
 
     known = sorted(known)
     close = difflib.get_close_matches(word, known, n=1)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`[server]`: what one client and all together may take, and how the process behaves."""
+"""`[server]`: what one client and all clients together may take, and how the process behaves."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from fingerd_sd.config.table import Table
 
-DAY = 86400.0  # seconds: no deadline of this service is sensibly longer
+DAY = 86400.0  # seconds: the longest deadline that makes sense here
 YEAR = 365 * DAY  # seconds
 
 # Seconds. finger.service allows 50 starts in 60 s (StartLimitBurst=, StartLimitIntervalSec=); one
@@ -18,7 +18,7 @@ MIN_IDLE_EXIT = 30.0
 
 
 class Limits(NamedTuple):
-    """What one client, and all together, may take: fingerd.toml(5), [server]."""
+    """What one client, and all clients together, may take: fingerd.toml(5), [server]."""
 
     query_timeout: float = 10  # seconds from accept to the end of the query line
     answer_timeout: float = 30  # seconds from the query to the last octet sent

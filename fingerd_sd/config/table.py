@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """A TOML table read with care: typed getters that report every mistake by file and key.
 
-This module knows no finger. What keys there are is known by those who read them (server.py for
-`[server]`, policy/ for `[[audience]]`, each source for its own `[[source]]`): a getter that is
-called makes its key known, and `Table.close` reports the keys that nobody asked for, with the
-nearest one that somebody did.
+This module knows nothing of finger. The readers of the tables know which keys there are
+(config/server.py for `[server]`, policy/ for `[[audience]]`, each source for its own `[[source]]`).
+Calling a getter makes its key known. `Table.close` reports each key that no getter asked for, with
+the nearest known one.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Layer(NamedTuple):
 
 class Table:
     """A TOML table that is being read. `key`: its own key in the file, such as `source[1]`.
-    `mistakes` and `warnings` are where it reports: what cannot be used, and what is only unwise.
+    It reports what cannot be used to `mistakes`, and what is only unwise to `warnings`.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Table:
 
     @property
     def directory(self) -> Path:
-        """The folder that relative file names in this table start from."""
+        """The folder from which relative file names in this table start."""
         return self._layers[-1].file.parent
 
     @property
@@ -67,7 +67,7 @@ class Table:
         self._warnings.append(self.mistake(key, text))
 
     def mistake(self, key: str, text: str) -> Mistake:
-        """Return a mistake about `key` without reporting it: for what is only unwise."""
+        """Return a mistake about `key` without reporting it, for a value that is only unwise."""
         return Mistake(self._layer(key).file, self._path(key), text)
 
     def where(self, key: str) -> str:
@@ -149,7 +149,7 @@ class Table:
         return self._layers[-1].values.items()
 
     def close(self) -> None:
-        """Report every key that was never asked for, with the nearest that was."""
+        """Report every key that no getter asked for, with the nearest known one."""
         for layer in self._layers:
             for key in layer.values:
                 if key not in self._known:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Audiences: who is treated alike, by network, and what the administrator lets them see and do.
+"""Audiences: which networks are treated alike, and what the administrator lets them see and do.
 
-Sans-I/O. RFC 1288 §3.2 wants each of these to be the administrator's choice. Without one, nothing
-is listed or relayed, nothing is shown beyond a user's name, project and plan, and who is not on
-this machine asks no faster than people do.
+Sans-I/O. RFC 1288 §3.2 wants each of these to be the administrator's choice. Without such a choice,
+nothing is listed or relayed, nothing is shown beyond a user's name, project and plan, and clients
+on other machines ask no faster than people do.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from fingerd_sd.protocol.text import is_printable
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-EVERYONE = "everyone"  # the audience of those whom no other holds
+EVERYONE = "everyone"  # the audience of clients that no other audience holds
 DEFAULT_SHOW = ("name", "project", "plan")
 EVERYWHERE = ("0.0.0.0/0", "::/0")
 MAX_RATE = 1_000_000  # queries a minute: beyond what one machine answers
@@ -28,8 +28,8 @@ DEFAULT_RATE = 120  # queries a minute from beyond this machine: people are slow
 
 
 class Audience(NamedTuple):
-    """Those who are treated alike. `rate`: queries a minute from one client, 0 for no limit, None
-    where nobody said: see `rate_of`.
+    """Clients that are treated alike. `rate`: queries a minute from one client, 0 for no limit,
+    None if the configuration does not say: see `rate_of`.
     `forward_hosts`: which hosts `forward` may relay to, in lower case, "*" for any characters.
     """
 
@@ -47,8 +47,8 @@ class Audience(NamedTuple):
         return any(address.version == net.version and address in net for net in self.networks)
 
     def rate_of(self, address: Address) -> int:
-        """Return the queries a minute that a client at `address` may ask, 0 for no limit. What was
-        written holds for all; else there is a limit only for who is not on this machine.
+        """Return the queries a minute that a client at `address` may ask, 0 for no limit. A
+        configured rate holds for all; without one only clients on other machines have a limit.
         """
         if self.rate is not None:
             return self.rate
@@ -83,7 +83,7 @@ def read_audience(table: Table) -> Audience:
     if not name or not is_printable(name):
         table.wrong("name", "expected a name of printable characters: it goes into the journal")
     if name == EVERYONE and set(networks) != set(Audience().networks):
-        # Two audiences of one name, this and the implied one, would share answers.
+        # This audience and the implied one would have one name, and share answers.
         table.wrong("networks", f'"{EVERYONE}" is everyone: give this audience a name of its own')
     audience = Audience(
         name=name,
@@ -106,7 +106,7 @@ def read_audience(table: Table) -> Audience:
 
 
 def _mended(text: str) -> str:
-    """Return advice where `text` has host bits set, the most common mistake."""
+    """Return advice if `text` has host bits set, which is the most common mistake."""
     try:
         return f'; did you mean "{ipaddress.ip_network(text, strict=False)}"?'
     except ValueError:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""What the log is told of limited queries: for each client once a minute, with a count.
+"""Notices of limited queries for the log: one a minute for each client, with a count.
 
-Sans-I/O: the time comes in as an argument. Every limited query is in the count of one notice, and
-however many clients are limited, MAX_SINGLE + 1 notices a minute are all there are.
+Sans-I/O: the time comes in as an argument. Every limited query is in the count of one notice.
+However many clients are limited, there are at most MAX_SINGLE + 1 notices a minute.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import NamedTuple
 from fingerd_sd.policy.rules import Client
 
 EVERY = 60.0  # seconds between two notices of one client
-MAX_SINGLE = 100  # clients that have notices of their own; all the others have one together
-OTHERS = ("others", "")  # what stands for client and audience of those
+MAX_SINGLE = 100  # clients that have notices of their own; all other clients share one
+OTHERS = ("others", "")  # client and audience in the notice that those share
 
 
 class Notice(NamedTuple):
-    """How many `queries` of `client`, as the log may call it, were limited. `first`: it had none of
-    late.
+    """How many `queries` of `client` were limited; `client`: as the log may call it. `first`: no
+    query of the client was limited in the minute before.
     """
 
     client: str
@@ -38,8 +38,8 @@ class _Tally:
 
 
 class Notices:
-    """Counts limited queries. The first of a client is told at once; those that follow, a minute
-    later and every minute while there are any.
+    """Counts limited queries. A client's first one makes a notice at once. The following ones make
+    a notice a minute later, and every minute as long as there are more.
     """
 
     def __init__(self) -> None:
@@ -47,11 +47,11 @@ class Notices:
 
     @property
     def due_at(self) -> float | None:
-        """When `due` is to be asked next, in monotonic seconds; None: not before `count`."""
+        """When to call `due` next, in monotonic seconds; None: not before `count`."""
         return next((tally.due for tally in self._tallies.values()), None)
 
     def count(self, client: Client, now: float) -> Notice | None:
-        """Count a limited query of `client` at `now`; return what is to be told at once."""
+        """Count a limited query of `client` at `now`; return the notice to log at once, if any."""
         key = (_name(client), client.audience.name)
         if key not in self._tallies and len(self._tallies) >= MAX_SINGLE:
             key = OTHERS
@@ -63,7 +63,7 @@ class Notices:
         return Notice(*key, 1, first=True)
 
     def due(self, now: float) -> list[Notice]:
-        """Return what is to be told at `now`. Who was not limited for a minute is forgotten."""
+        """Return the notices due at `now`. Forget clients that were not limited for a minute."""
         notices = []
         for key, tally in list(self._tallies.items()):
             if tally.due > now:
@@ -75,14 +75,14 @@ class Notices:
         return notices
 
     def rest(self) -> list[Notice]:
-        """Return what has not been told yet, and forget all."""
+        """Return notices of what has not been logged yet, and forget everything."""
         tallies, self._tallies = self._tallies, {}
         return [Notice(*key, t.count, first=False) for key, t in tallies.items() if t.count]
 
 
 def _name(client: Client) -> str:
-    """Return what the log calls what limits count as one client: an IPv6 /64, where it may have
-    all of an address.
+    """Return the log's name for a client as limits count clients: for IPv6 the /64, if the log may
+    have the whole address.
     """
     whole = client.logged == client.address and ":" in client.address
     return client.key if whole else client.logged

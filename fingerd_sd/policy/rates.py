@@ -9,24 +9,24 @@ from __future__ import annotations
 from collections import OrderedDict
 
 MAX_BUCKETS = 65536  # clients whose rate is remembered, about 260 octets each
-MISS_COST = 4  # queries that one counts as whose answer tells nothing about a person
+MISS_COST = 4  # a query whose answer tells nothing about a person counts as this many
 
 
 class Buckets:
     """A token bucket for each key. A bucket holds a minute's queries and fills up evenly.
 
-    At most MAX_BUCKETS are kept; the one that was quiet longest is forgotten first.
+    At most MAX_BUCKETS are kept; the one that has been quiet longest is forgotten first.
     """
 
     def __init__(self) -> None:
-        # A plain dict takes ever longer to find its first key where first keys are what is deleted.
+        # A plain dict takes ever longer to find its first key if first keys are always deleted.
         self._buckets: OrderedDict[tuple[str, str], _Bucket] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._buckets)
 
     def take(self, key: tuple[str, str], rate: int, now: float) -> bool:
-        """Take one token of `key` at `now`, in monotonic seconds; False where there is none.
+        """Take one token of `key` at `now`, in monotonic seconds; False if there is none.
         `rate`: tokens a minute.
         """
         bucket = self._buckets.get(key)
@@ -39,10 +39,10 @@ class Buckets:
         return bucket.take(rate, now)
 
     def miss(self, key: tuple[str, str], rate: int) -> None:
-        """Have the last query of `key` count MISS_COST times.
+        """Make the last query of `key` count MISS_COST times.
 
-        No time comes in, so that a look-up that took longer costs no more and no less. The debt is
-        bounded to that of a full bucket spent on misses at once; it is paid in three minutes.
+        No time comes in, so that a longer look-up costs neither more nor less. The debt is at most
+        that of a full bucket spent on misses at once, and is paid in three minutes.
         """
         bucket = self._buckets.get(key)
         if bucket is not None:

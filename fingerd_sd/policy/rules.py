@@ -22,9 +22,9 @@ IPV6_CLIENT = 64  # bits: one subscriber has at least a /64 (RFC 6177), so one /
 
 
 class Client(NamedTuple):
-    """One who asks. `address`: as text, IPv4 where it is IPv4-mapped; "local" on AF_UNIX.
-    `logged`: what the journal may have of it. `key`: what limits for one client count: the IPv4
-    address, or the IPv6 /64. `rate`: queries that it may ask a minute, 0 for no limit.
+    """A client. `address`: as text, IPv4 if it is IPv4-mapped; "local" on AF_UNIX. `logged`: what
+    the journal may have of the address. `key`: what counts as one client: the IPv4 address, or the
+    IPv6 /64. `rate`: queries that the client may ask a minute, 0 for no limit.
     """
 
     address: str
@@ -48,11 +48,11 @@ class Policy:
     def client(self, peer: str) -> Client:
         """Return the client at `peer`: an IP address as text, with a zone or not; "" is AF_UNIX.
 
-        Raises ValueError where that is no address.
+        Raises ValueError if that is no address.
         """
         client = self._clients.get(peer)
         if client is None:
-            if len(self._clients) >= MAX_CLIENTS:  # forget the one that came first
+            if len(self._clients) >= MAX_CLIENTS:  # forget the oldest
                 del self._clients[next(iter(self._clients))]
             client = self._clients[peer] = self._identify(peer)
         return client
@@ -71,8 +71,8 @@ class Policy:
         )
 
     def refusal(self, query: Query, audience: Audience) -> str | None:
-        """Return the refusal of `query`, or None where it may be answered. RFC 1288 §3.2.1 and
-        §3.2.2: refusing is an answer of its own, and has a text.
+        """Return the refusal of `query`, or None if it may be answered. RFC 1288 §3.2.1 and
+        §3.2.2: a refusal is an answer of its own, with a text.
         """
         if query.hosts and self.forwarding_denied(query, audience):
             return FORWARDING_DENIED
@@ -81,7 +81,7 @@ class Policy:
         return None
 
     def forwarding_denied(self, query: Query, audience: Audience) -> str:
-        """Return why `query`, a {Q2}, is not relayed; "" where it is. For `ask --explain`."""
+        """Return why `query`, a {Q2}, is not relayed; "" if it is. For `ask --explain`."""
         if not audience.forward:
             return "forward = false"
         return denied(query.hosts, audience.forward_hosts)
@@ -90,15 +90,16 @@ class Policy:
         """Whether `client` may ask once more at `now`, in monotonic seconds, and count it.
 
         A token bucket holds a minute's queries and is refilled evenly. RFC 1288 §3.2 leaves limits
-        to the administrator; memory is bounded, and who has been quiet longest is forgotten.
+        to the administrator. Memory is bounded: the client that has been quiet longest is
+        forgotten.
         """
         if not client.rate:
             return True
         return self._buckets.take((client.audience.name, client.key), client.rate, now)
 
     def missed(self, client: Client) -> None:
-        """Have the query that `client` was admitted for count MISS_COST times: its answer tells
-        nothing about a person, and who guesses names gets many of those.
+        """Make the query for which `client` was admitted count MISS_COST times: its answer tells
+        nothing about a person, and a client that guesses names gets many such answers.
         """
         if client.rate:
             self._buckets.miss((client.audience.name, client.key), client.rate)

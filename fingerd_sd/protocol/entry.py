@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What a source can say of a user: a `Person`, a `Text`, or `Absent`.
 
-Sans-I/O. Values only: how they are laid out is reply.py's, who may see which atom is policy.py's.
+Sans-I/O. Values only: protocol/layout/ lays them out, and policy/audience.py says who may see which
+atom.
 """
 
 from __future__ import annotations
@@ -67,13 +68,13 @@ class Mail(NamedTuple):
 
 
 class Person(NamedTuple):
-    """A user as atoms. None: not known, or there is none; "" is used for a `name` left empty only.
+    """A user as atoms. None: not known, or there is none. Only `name` may be "": it was left empty.
 
     `login` is the name asked for, in the source's own spelling. `office`, `phone` and `home_phone`
-    are as in the gecos field. `sessions`: () where it is known that there are none, which is not
-    to say that there never were any. `last_login` belongs to the atom sessions. `forward`: where
-    mail goes, as in ~/.forward. `origins` tells for an atom where it came from or why it is
-    missing; it is for `ask --explain` only and never sent to a client.
+    are as in the gecos field. `sessions`: () if the user is known not to be logged in; there may
+    have been earlier logins. `last_login` belongs to the atom sessions. `forward`: where mail goes,
+    as in ~/.forward. `origins`: where an atom came from, or why it is missing. It is for
+    `ask --explain` only, and never sent to a client.
     """
 
     login: str
@@ -97,7 +98,7 @@ class Person(NamedTuple):
 class Text(NamedTuple):
     """A whole answer, to be sent as it is (but for what may not be shown: see text.printable).
 
-    `lifetime`: seconds that it may be reused, where that is not what its source says of all.
+    `lifetime`: seconds for which it may be reused, if not the seconds that its source has for all.
     """
 
     text: str
@@ -107,7 +108,7 @@ class Text(NamedTuple):
 
 class Absent(NamedTuple):
     """This source has no such user, or does not show the user. `why` is for `ask --explain` only:
-    to a client absent and hidden are the same octets. `lifetime`: as of a Text.
+    a client gets the same octets for an absent and a hidden user. `lifetime`: as in a Text.
     """
 
     why: str = "not known here"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Which hosts a {Q2} may be relayed to: names, patterns, the length of a chain. RFC 1288 §3.2.1.
 
-Sans-I/O: what a name leads to is forward.py's.
+Sans-I/O: serving/forward.py turns a name into addresses.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ _PATTERN = re.compile("[0-9a-z*:._-]{1,253}")
 
 
 def check_patterns(table: Table, forward: bool, patterns: Sequence[str], everybody: bool) -> None:
-    """Report to an `[[audience]]` table what would make an open relay, or none at all. `everybody`:
-    whether the audience holds all addresses.
+    """Report to an `[[audience]]` table what would make an open relay, or a relay to no host.
+    `everybody`: whether the audience holds all addresses.
     """
     for pattern in patterns:
         if not _PATTERN.fullmatch(pattern):
@@ -47,7 +47,7 @@ def check_patterns(table: Table, forward: bool, patterns: Sequence[str], everybo
 
 
 def denied(hosts: Sequence[str], patterns: Sequence[str]) -> str:
-    """Return why a query for `hosts`, left to right as received, is not relayed; "" where it is.
+    """Return why a query for `hosts`, left to right as received, is not relayed; "" if it is.
     `patterns`: names as `same_name` has them, "*" for any characters.
     """
     if len(hosts) > MAX_HOSTS:

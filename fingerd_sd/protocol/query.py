@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The query line of RFC 1288 §2.3: octets in, a `Query` or a `QueryError` out.
 
-Sans-I/O: this module knows no socket, no clock, no source and no audience.
+Sans-I/O: this module knows no sockets, clocks, sources or audiences.
 
 The grammar (RFC 1288 §2.3), and how it is read here::
 
@@ -10,13 +10,13 @@ The grammar (RFC 1288 §2.3), and how it is read here::
     {W}   ::= /W                       {S}  ::= <SP> | <SP>{S}
     {C}   ::= <CRLF>
 
-Read liberally, each for a client that exists:
+It is read liberally, each time for a client that exists:
 
 - a bare LF, the end of the input, or a CR with something behind it ends the line: netcat, `printf`
   and old stacks (after a CR alone the LF may still be on the way, and is waited for);
 - `/w` is `/W`: some browsers send it; `alice /W` is `/W alice`: the order of RFC 1196;
 - blanks and tabs around the parts are dropped, those within a name become one blank each
-  ("Alice Liddell" is one name; whether names may be searched is the policy's question);
+  ("Alice Liddell" is one name; the policy says whether names may be searched);
 - telnet commands (RFC 854: IAC and what follows) are dropped: RFC 742 clients were telnets.
 
 Everything else that is not in the grammar is a `QueryError`, never a guess: control and other
@@ -36,7 +36,7 @@ _LINE_END = re.compile(rb"[\r\n]")
 _WHOLE_LINE_END = re.compile(rb"\n|\r(?:\n|(?=[^\n]))")
 
 # RFC 854: IAC SB … IAC SE; IAC WILL/WONT/DO/DONT option; IAC command. An unfinished one at the end
-# of the line is dropped as well. What follows an IAC and is no command (below 0xF0) stays, so that
+# of the line is dropped as well. An octet below 0xF0 after an IAC is no command and stays, so that
 # no name loses its first letter; the line is then not UTF-8.
 _TELNET = re.compile(
     rb"\xff(?:\xfa.*?(?:\xff\xf0|\Z)|[\xfb-\xfe](?:.|\Z)|[\xf0-\xff]|\Z)", re.DOTALL
@@ -68,16 +68,16 @@ class Query(NamedTuple):
 
 
 def line_length(octets: bytes) -> int:
-    """Return how many octets the first line takes, its end included; 0 where it has no end yet."""
+    """Return how many octets the first line takes, its end included; 0 if it has no end yet."""
     match = _WHOLE_LINE_END.search(octets)
     return match.end() if match else 0
 
 
 def parse(octets: bytes) -> Query:
-    """Return the query in `octets`: one line, with its line end or without; what follows it is
-    ignored.
+    """Return the query in `octets`: one line, with its line end or without. What follows the line
+    is ignored.
 
-    Raises QueryError where the line is not in the grammar above. Any octets do one or the other.
+    Raises QueryError if the line is not in the grammar above. It never raises anything else.
     """
     line = _LINE_END.split(octets, maxsplit=1)[0]
     try:

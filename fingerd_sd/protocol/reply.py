@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What goes out: the fixed answers of this server, and any text as octets.
 
-Sans-I/O. RFC 1288 §2.2 (every line ends in CRLF) and §3.3 (no control characters) are kept here and
-nowhere else.
+Sans-I/O. This is the only module that enforces RFC 1288 §2.2 (every line ends in CRLF) and §3.3 (no
+control characters).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ LIMITED = "Too many queries, try again later"
 
 
 def encode(text: str) -> bytes:
-    """Return `text` as it goes out: printable, UTF-8, CRLF line ends, the last line ended too."""
+    """Return `text` as it goes out: printable, in UTF-8, with CRLF at the end of every line."""
     shown = printable(text)
     if not shown.endswith("\n"):
         shown += "\n"

@@ -18,8 +18,8 @@ CUT_MARK = "[the rest was cut off]"  # a line of its own, at the end of what was
 # Not printable, as a regular expression's character class (Unicode categories in brackets):
 # C0, DEL, C1 [Cc]; surrogates [Cs]; line and paragraph separator [Zl, Zp]; the noncharacters of
 # each plane's end; and format characters [Cf], which hide, reorder or smuggle text (bidi overrides,
-# tags, zero-width no-break space). Left in, of [Cf]: ZWNJ and ZWJ (U+200C, U+200D), which Persian,
-# Indic scripts and emoji are written with, and the visible Arabic and Egyptian signs.
+# tags, zero-width no-break space). Of [Cf], these stay: ZWNJ and ZWJ (U+200C, U+200D), which
+# Persian, Indic scripts and emoji need, and the visible Arabic and Egyptian signs.
 # tests/protocol/test_text.py compares this with unicodedata, which is too slow to ask at start-up.
 _UNPRINTABLE = (
     "\x00-\x1f\x7f-\x9f"
@@ -35,8 +35,8 @@ _UNPRINTABLE = (
 
 @cache
 def _unprintable() -> re.Pattern[str]:
-    """Return what matches one of them. Made when it is first needed: it takes 2 ms, and most text
-    is ASCII, which Python itself can judge.
+    """Return the pattern that matches one of them. It is compiled at its first use: that takes 2
+    ms, and most text is ASCII, which Python itself can judge.
     """
     return re.compile(f"[{_UNPRINTABLE}]")
 
@@ -70,16 +70,16 @@ def printable(text: str) -> str:
 
 
 def one_line(text: str, limit: int) -> str:
-    """Return `text` as one printable line of at most `limit` characters; where it was cut, it ends
-    in an ellipsis. Runs of white space become one blank.
+    """Return `text` as one printable line of at most `limit` characters. A cut line ends in an
+    ellipsis. Runs of white space become one blank.
     """
     line = printable(" ".join(text.split()))
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
 def decode(octets: bytes) -> str:
-    """Return `octets` as text: UTF-8 (a byte order mark is dropped), else Latin-1, which old plans
-    are written in and which never fails. RFC 1288 §2.2.
+    """Return `octets` as text: UTF-8 (without a byte order mark), else Latin-1, in which old plans
+    are written and which never fails. RFC 1288 §2.2.
     """
     try:
         return octets.decode("utf-8-sig")
@@ -88,8 +88,8 @@ def decode(octets: bytes) -> str:
 
 
 def decode_cut(octets: bytes, limit: int) -> tuple[str, bool]:
-    """Return the first `limit` octets as text, and whether something was cut off. No UTF-8 sequence
-    is split: of one that would be, nothing is kept.
+    """Return the first `limit` octets as text, and whether something was cut off. A UTF-8 sequence
+    that does not fit whole is left out.
     """
     if len(octets) <= limit:
         return decode(octets), False
@@ -100,9 +100,9 @@ def decode_cut(octets: bytes, limit: int) -> tuple[str, bool]:
 
 
 def escaped(octets: bytes) -> str:
-    """Return `octets` as one printable line from which they can be told, for the journal: a
-    backslash, a control character and what is not UTF-8 are written as Python writes them in a
-    string. RFC 1288 §3.2.7; `%` and the like are left, since no format is ever applied.
+    """Return `octets`, for the journal, as one printable line from which they can be restored: a
+    backslash, a control character and octets that are not UTF-8 are escaped as in a Python string.
+    RFC 1288 §3.2.7. `%` and the like stay, since no format is ever applied.
     """
     if octets.isascii():
         text = octets.decode("ascii")

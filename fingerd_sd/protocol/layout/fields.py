@@ -16,7 +16,7 @@ HALF_A_YEAR = 365 * 86400 / 2  # seconds: from then on the year matters more tha
 
 
 def is_known(seconds: float | None) -> TypeGuard[float]:
-    """Whether an idle time can be told: a source may also say that it is no number, or endless."""
+    """Whether an idle time can be shown: a source may give one that is not a number, or endless."""
     return seconds is not None and math.isfinite(seconds)
 
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The lines of the long form on sessions, the last login and mail.
 
-Sans-I/O: the time comes in as an argument. The layout is that of BSD's finger (finger(1)), but for
-what that gets wrong: what is not known is left out, and is never "Never logged in.", since no
-record of logins holds all of them.
+Sans-I/O: the time comes in as an argument. The layout is that of BSD's finger (finger(1)), with one
+correction: what is not known is left out. It is never "Never logged in.", since no record of logins
+holds all of them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from fingerd_sd.protocol.layout.fields import HALF_A_YEAR, field, is_known
 
 
 def session_lines(person: Person, now: float) -> list[str]:
-    """Return where `person` is logged in, or else was last. `now`: seconds since the epoch."""
+    """Return the lines on sessions, or else on the last login. `now`: seconds since the epoch."""
     sessions = person.sessions or ()
     widest = max((len(field(session.tty)) for session in sessions), default=0)
     lines = [line for session in sessions for line in _on_since(session, widest)]
@@ -27,7 +27,7 @@ def session_lines(person: Person, now: float) -> list[str]:
 
 
 def mail_lines(mail: Mail) -> list[str]:
-    """Return what is to be said of a mailbox."""
+    """Return the line on a mailbox."""
     if mail.received is None or mail.read is None:
         return ["No mail."]
     if mail.received > mail.read:
@@ -60,8 +60,8 @@ def _where(tty: str | None, host: str | None) -> str:
 
 
 def _is_one_of(at: datetime, tty: str | None, sessions: Sequence[Session]) -> bool:
-    """Whether the last login is one of `sessions`: it is none of them only where it came after one
-    and on another terminal; clocks are read twice for one login, so that times alone do not tell.
+    """Whether the last login is one of `sessions`. It is none of them only if it came after one of
+    them and on another terminal. Times alone do not decide, since one login reads the clock twice.
     """
     if not sessions:
         return False

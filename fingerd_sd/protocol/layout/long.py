@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The long form: all that may be seen of each user.
+"""The long form: everything about each user that the client may see.
 
-Sans-I/O. The layout is that of BSD's finger, which people and scripts know. RFC 1288 §2.5.2 ({U}
-has the full name) and §3.2.3 (the administrator selects the atoms) are kept here.
+Sans-I/O. The layout is that of BSD's finger, which people and scripts know. This module obeys
+RFC 1288 §2.5.2 ({U} has the full name) and §3.2.3 (the administrator selects the atoms).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from fingerd_sd.protocol.layout.fields import MAX_FIELD, phone_number
 from fingerd_sd.protocol.layout.logins import mail_lines, session_lines
 from fingerd_sd.protocol.text import CUT_MARK, one_line, printable
 
-MAX_TEXT = 131072  # characters of a plan, project or key; more than a file of a user may have
+MAX_TEXT = 131072  # characters of a plan, project or key: more than a user's file may have
 
 _TAB = 8  # columns between tab stops
 _SECOND_COLUMN = 40  # where the right-hand field of a line begins

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The short form: a row for each session of each user, under a line of titles.
 
-Sans-I/O: the time comes in as an argument. The layout is that of BSD's finger (finger(1)); what is
-not known is a "?".
+Sans-I/O: the time comes in as an argument. The layout is that of BSD's finger (finger(1)). "?"
+stands for what is not known.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def short_form(rows: Sequence[tuple[str, Entry]], show: Collection[str], now: fl
 
 
 def _presence(session: Session, now: float) -> str:
-    """Return the part of a row on a session: as wide as _NO_SESSION."""
+    """Return the part of a row that describes a session; it is as wide as _NO_SESSION."""
     flag = "*" if session.messages is False else " "
     at = session.since
     time = f"{at:%b %e}"
@@ -88,7 +88,7 @@ def _name(entry: Entry) -> str:
 
 def _widths(logins: Sequence[str], names: Sequence[str]) -> tuple[int, int]:
     """Return how wide the columns of logins and names are: as wide as they must be, logins first,
-    within _BOTH_COLUMNS; one wider where that leaves space.
+    within _BOTH_COLUMNS. If that leaves space, a column gets one more.
     """
     login = max(_MIN_COLUMN, *map(len, logins))
     name = max(_MIN_COLUMN, *map(len, names))
