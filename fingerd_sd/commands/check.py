@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from fingerd_sd.commands.building import loaded
 from fingerd_sd.commands.exits import EX_CONFIG, EX_OK
 from fingerd_sd.commands.sandbox import effective_unit, missing
 from fingerd_sd.commands.settings import Settings
-from fingerd_sd.directory.source import Needs
+from fingerd_sd.directory.source import Immediate, Needs
 
 
 def check(config: Path | None) -> int:
@@ -23,6 +23,8 @@ def check(config: Path | None) -> int:
         print(f"warning: {warning}", file=sys.stderr)
     for lack in _sandbox(configuration):
         print(f"warning: {lack}", file=sys.stderr)
+    for note in _claims(configuration):
+        print(f"note: {note}", file=sys.stderr)
     names = ", ".join(mounted.source.name for mounted in configuration.sources)
     files = ", ".join(map(str, configuration.files)) or "no configuration, so the defaults"
     print(f"{files}: in order; sources: {names or 'none'}")
@@ -37,3 +39,16 @@ def _sandbox(loaded: Settings) -> Sequence[str]:
         needs.append(("forward = true", Needs(network=True)))
     unit = effective_unit() if any(need != Needs() for _, need in needs) else None
     return [] if unit is None else list(missing(needs, unit))
+
+
+def _claims(loaded: Settings) -> Iterator[str]:
+    """Yield a line for each source of another package that says it answers at once: where that is
+    not so, everybody waits.
+    """
+    for source, _ in loaded.sources:
+        module = type(source).__module__
+        if isinstance(source, Immediate) and not module.startswith("fingerd_sd."):
+            yield (
+                f"{source.name}: {module} says that this source answers at once; where it waits all"
+                " the same, everybody waits, until the watchdog ends the process"
+            )

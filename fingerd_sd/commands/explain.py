@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from fingerd_sd.directory.findings import Listing
+from fingerd_sd.directory.lists import Listing
 from fingerd_sd.directory.lookup import Directory
 from fingerd_sd.directory.relay import relayed
 from fingerd_sd.policy.audience import Audience

@@ -9,6 +9,7 @@ from fingerd_sd.config.table import Table
 
 DAY = 86400.0  # seconds: the longest deadline that makes sense here
 YEAR = 365 * DAY  # seconds
+MAX_MISS_TIME = 1.0  # seconds: who mistypes a name waits this long
 
 # Seconds. finger.service allows 50 starts in 60 s (StartLimitBurst=, StartLimitIntervalSec=); one
 # more closes the port. Leaving when idle every 30 s makes 2 starts in that time. Crashes make 20
@@ -25,6 +26,7 @@ class Limits(NamedTuple):
     max_query: int = 1024  # octets, line end included
     max_connections: int = 4096  # open at once
     max_per_client: int = 64  # open at once from one IPv4 address or IPv6 /64
+    miss_time: float = 0.02  # seconds before which an answer that tells of nobody never leaves
 
 
 class ServerKeys(NamedTuple):
@@ -44,7 +46,14 @@ def read_server(table: Table) -> ServerKeys:
         max_query=table.integer("max_query", 1024, 16, 1 << 20, "octets"),
         max_connections=table.integer("max_connections", 4096, 1, 1 << 20, "connections"),
         max_per_client=table.integer("max_per_client", 64, 1, 1 << 20, "connections"),
+        miss_time=table.seconds("miss_time", 0.02, 0, MAX_MISS_TIME),
     )
+    if limits.miss_time >= limits.answer_timeout:
+        table.wrong(
+            "miss_time",
+            f"is not below answer_timeout, {limits.answer_timeout:g} s: then nobody who is absent"
+            " is ever answered; make it shorter, or answer_timeout longer",
+        )
     idle_exit = table.seconds("idle_exit", 600, 0, YEAR)
     if 0 < idle_exit < MIN_IDLE_EXIT:
         table.unwise(

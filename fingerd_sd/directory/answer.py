@@ -1,11 +1,26 @@
 # SPDX-License-Identifier: MIT
-"""The answer to one query line, and what may have become of a query."""
+"""The answer to one query line: what was found, laid out, and what became of the query."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from fingerd_sd.protocol.text import escaped
+from fingerd_sd.directory.search import Finding
+from fingerd_sd.policy.audience import Audience
+from fingerd_sd.protocol.layout.long import long_form
+from fingerd_sd.protocol.query import Query
+from fingerd_sd.protocol.reply import (
+    INTERNAL_ERROR,
+    LIST_DENIED,
+    NO_SUCH_USER,
+    NOBODY,
+    encode,
+    fixed,
+)
+from fingerd_sd.protocol.text import CUT_MARK, escaped
+
+if TYPE_CHECKING:
+    from fingerd_sd.directory.lists import Listing
 
 # FINGER_RESULT of a query, as the journal and the counts in STATUS name it.
 FOUND, ABSENT, REFUSED, LIMIT, BAD = "found", "absent", "refused", "limited", "malformed"
@@ -30,3 +45,52 @@ class Answer(NamedTuple):
 def shown_of(line: bytes) -> str:
     """Return a query line as the journal has it: printable and bounded."""
     return escaped(line[:MAX_SHOWN].rstrip(b"\r\n"))
+
+
+def of_user(finding: Finding, audience: Audience, now: float) -> Answer:
+    """Return what `audience` is told of one user. `now`: seconds since the epoch."""
+    if finding.entries:
+        octets, result = encode(long_form(finding.entries, audience.show, now)), FOUND
+    elif finding.failed:
+        octets, result = fixed(INTERNAL_ERROR), FAILED
+    else:
+        octets, result = fixed(NO_SUCH_USER), ABSENT
+    return Answer(octets, result, "", finding.source, finding.steps)
+
+
+def of_list(listing: Listing, query: Query, audience: Audience, now: float) -> Answer:
+    """Return who is here: RFC 1288 §2.5.1. With /W each of them is told of in the long form.
+    `now`: seconds since the epoch.
+    """
+    if not listing.asked:  # no source can tell: to say that nobody is here would be a guess
+        text, result = LIST_DENIED, REFUSED
+    elif not listing.rows and listing.failed:
+        text, result = INTERNAL_ERROR, FAILED
+    elif not listing.rows:
+        text, result = NOBODY, FOUND
+    elif query.whois:
+        text, result = _marked(long_form(listing.entries, audience.show, now), listing.cut), FOUND
+    else:
+        from fingerd_sd.protocol.layout.short import short_form
+
+        text, result = _marked(short_form(listing.rows, audience.show, now), listing.cut), FOUND
+    return Answer(encode(text), result, "", listing.source, listing.steps)
+
+
+def of_matches(listing: Listing, finding: Finding, audience: Audience, now: float) -> Answer:
+    """Return those with the full name asked for, since no login is called so: RFC 1288 §2.5.3.
+    `finding`: how that was found. `now`: seconds since the epoch.
+    """
+    if listing.rows:
+        text = long_form(listing.entries, audience.show, now)
+        text, result = _marked(text, listing.cut), FOUND
+    elif listing.failed or finding.failed:
+        text, result = INTERNAL_ERROR, FAILED
+    else:
+        text, result = NO_SUCH_USER, ABSENT
+    source = listing.source or finding.source
+    return Answer(encode(text), result, "", source, finding.steps + listing.steps)
+
+
+def _marked(text: str, cut: bool) -> str:
+    return f"{text}{CUT_MARK}\n" if cut else text

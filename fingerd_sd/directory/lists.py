@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
-from fingerd_sd.directory.asking import Failed, answer_of
-from fingerd_sd.directory.findings import Finding, Listing
+from fingerd_sd.directory.search import Finding
 from fingerd_sd.directory.source import Mounted, Source
+from fingerd_sd.directory.waiting import Failed, answer_of
+from fingerd_sd.protocol.entry import Entry
 from fingerd_sd.protocol.text import is_printable
 
 MAX_MATCHES = 10  # users in the answer to one full name
@@ -18,9 +19,28 @@ LIST_LIFETIME = 2.0  # seconds that a list may be reused: people come and go
 LOOK_UPS = 16  # of a list, at once
 _TRIES = 2  # looked up for each that may be shown: some hide themselves
 
-
 Answering: TypeAlias = Awaitable[Sequence[str] | None]
 Find: TypeAlias = Callable[[str, str], Awaitable[Finding]]  # of a user, for an audience
+
+
+class Listing(NamedTuple):
+    """Several users: what each is called, and what a query for that name finds. `asked`: whether
+    any source is able to say. `failed`: whether somebody may be missing. `cut`: whether there are
+    more. The rest as in Finding.
+    """
+
+    rows: tuple[tuple[str, Entry], ...] = ()
+    source: str = ""
+    asked: bool = False
+    failed: bool = False
+    cut: bool = False
+    lifetime: float = 0
+    steps: tuple[str, ...] = ()
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """What is known of each."""
+        return tuple(entry for _, entry in self.rows)
 
 
 async def several(

@@ -1,61 +1,67 @@
 # SPDX-License-Identifier: MIT
-"""The directory: sources in order, each with its deadline. The first that knows a user answers."""
+"""The directory: sources in order, each with its deadline. The first that knows a user answers.
+
+What must be waited for is imported when somebody waits for it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from fingerd_sd.directory.asking import Failed, answer_of, log_failure
-from fingerd_sd.directory.findings import Finding, Listing
-from fingerd_sd.directory.lists import MAX_MATCHES, Answering, several
-from fingerd_sd.directory.source import MAX_LISTED, Lists, Matches, Mounted, Source
-from fingerd_sd.protocol.entry import Absent
+from fingerd_sd.directory.search import Asked, Finding, Search, log_failure
+from fingerd_sd.directory.source import MAX_LISTED, Immediate, Lists, Matches, Mounted, Source
+
+if TYPE_CHECKING:
+    from fingerd_sd.directory.lists import Answering, Listing
 
 
 class Directory:
-    """`sources` in the order in which they are asked."""
+    """`sources` in the order in which they are asked. `waits`: whether one of them must be waited
+    for, so that the time of an answer could tell something.
+    """
 
     def __init__(self, sources: Sequence[Mounted]) -> None:
-        self._sources = tuple(sources)
+        self.sources = tuple(sources)
+        self._asked = tuple(
+            Asked(source, audiences, source.find_now if isinstance(source, Immediate) else None)
+            for source, audiences in sources
+        )
+        self.waits = any(asked.find_now is None for asked in self._asked)
+
+    def begin(self, user: str, audience: str) -> Search:
+        """Return the search for `user` by `audience`, gone as far as it goes without waiting."""
+        return Search(self._asked, user, audience)
+
+    async def end(self, search: Search) -> Finding:
+        """Return what comes of `search`, with all that must be waited for."""
+        from fingerd_sd.directory.waiting import Failed, answer_of
+
+        while (source := search.next) is not None:
+            try:
+                said = await answer_of(source, source.find(search.user))
+            except Failed as failure:
+                search.fail(str(failure))
+            else:
+                search.take(said)
+        return search.finding
 
     async def find(self, user: str, audience: str) -> Finding:
         """Ask the sources that are for `audience` for `user`; never raises for a source's fault.
 
         A source that fails or takes too long is logged, with its traceback, and the next is asked.
         """
-        steps: list[str] = []
-        lifetime = float("inf")
-        failed = ""
-        for mounted in self._sources:
-            source = mounted.source
-            if mounted.audiences and audience not in mounted.audiences:
-                steps.append(f'{source.name}: not for the audience "{audience}"')
-                continue
-            try:
-                said = await answer_of(source, source.find(user))
-            except Failed as failure:
-                steps.append(f"{source.name}: failed: {failure}")
-                failed = failed or source.name
-                continue
-            own = getattr(said, "lifetime", None)
-            lifetime = min(lifetime, source.lifetime if own is None else own)
-            if said is None or isinstance(said, Absent):
-                steps.append(f"{source.name}: {(said or Absent()).why}")
-                continue
-            steps.append(f"{source.name}: knows the user")
-            # A failure on the way means that a later query may hear another answer: keep none.
-            return Finding((said,), source.name, False, 0 if failed else lifetime, tuple(steps))
-        return Finding((), failed, bool(failed), 0 if failed else lifetime, tuple(steps))
+        return await self.end(self.begin(user, audience))
 
     @property
     def trouble(self) -> str:
         """What is wrong with the sources now, for STATUS=; "" where nothing is."""
-        told = (getattr(mounted.source, "trouble", "") for mounted in self._sources)
+        told = (getattr(mounted.source, "trouble", "") for mounted in self.sources)
         return "; ".join(filter(None, told))
 
     async def close(self) -> None:
         """Close what the sources keep open; never raises for a source's fault."""
-        for mounted in self._sources:
+        for mounted in self.sources:
             close = getattr(mounted.source, "close", None)
             if close is not None:
                 try:
@@ -67,16 +73,18 @@ class Directory:
         """Return who is here, by name, of those that a query of `audience` for the name finds: so a
         list never shows of a user what the query for that user does not (RFC 1288 §2.5.2).
         """
+        from fingerd_sd.directory.lists import several
 
         def ask(source: Source) -> Answering | None:
             return source.who() if isinstance(source, Lists) else None
 
-        return await several(self._sources, ask, self.find, audience, MAX_LISTED)
+        return await several(self.sources, ask, self.find, audience, MAX_LISTED)
 
     async def match(self, words: Sequence[str], audience: str) -> Listing:
         """Return those whose full name has all of `words`, as `who` does."""
+        from fingerd_sd.directory.lists import MAX_MATCHES, several
 
         def ask(source: Source) -> Answering | None:
             return source.match(words) if isinstance(source, Matches) else None
 
-        return await several(self._sources, ask, self.find, audience, MAX_MATCHES)
+        return await several(self.sources, ask, self.find, audience, MAX_MATCHES)

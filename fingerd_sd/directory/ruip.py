@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: MIT
 """The Remote User Information Program of RFC 1288 §2.1: a query line in, an answer out.
 
-Both of the server's paths ask here, so their behaviour cannot differ: `ready` answers at once where
-that is possible, `answer` in every case. It knows no socket and no source.
+All of the server's paths ask here, so their behaviour cannot differ. `ready` has an answer that was
+given before. `begin` answers at once where no source must be waited for, by plain calls: it needs
+no event loop. What it could not answer, `wait` does. It knows no socket and no source.
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import time
 from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from fingerd_sd.directory.answer import (
-    ABSENT,
     BAD,
     FAILED,
     FOUND,
@@ -22,29 +22,40 @@ from fingerd_sd.directory.answer import (
     REFUSED,
     TIMEOUT,
     Answer,
+    of_list,
+    of_matches,
+    of_user,
     shown_of,
 )
 from fingerd_sd.directory.cache import Cache
-from fingerd_sd.directory.findings import Finding, Listing
 from fingerd_sd.directory.lookup import Directory
 from fingerd_sd.directory.relay import NAME, ForwardDenied, ForwardError, Relay
+from fingerd_sd.directory.search import Search
 from fingerd_sd.policy.audience import Audience
 from fingerd_sd.policy.rules import Client, Policy
-from fingerd_sd.protocol.layout.long import long_form
 from fingerd_sd.protocol.query import Query, QueryError, parse
 from fingerd_sd.protocol.reply import (
     FORWARDING_DENIED,
     INTERNAL_ERROR,
     LIMITED,
-    LIST_DENIED,
     MALFORMED,
-    NO_SUCH_USER,
-    NOBODY,
     encode,
+    fixed,
 )
-from fingerd_sd.protocol.text import CUT_MARK
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from fingerd_sd.directory.waiting import Pending, UnderWay
+
+Timed: TypeAlias = tuple[Answer, float]  # and the seconds that it may be reused
+
+
+class Begun(NamedTuple):
+    """A query that was admitted, and cannot be answered at once. `search`: as far as it went."""
+
+    line: bytes
+    client: Client
+    query: Query
+    search: Search | None
 
 
 class Ruip:
@@ -66,11 +77,11 @@ class Ruip:
         self._clock = clock
         self._wall = wall
         self._cache: Cache[tuple[str, bytes], Answer] = Cache()
-        self._under_way: dict[tuple[str, Query], asyncio.Task[tuple[Answer, float]]] = {}
+        self._under_way: UnderWay[Timed] | None = None  # made when something must be waited for
 
     def ready(self, line: bytes, client: Client, now: float) -> Answer | None:
-        """Return the answer to `line` where it can be given at `now`, in monotonic seconds, without
-        waiting; else None: then it has not been counted yet, and `answer` is to be asked.
+        """Return the answer to `line` where the same was answered before, and is still good at
+        `now`, in monotonic seconds; else None: then it has not been counted, and `begin` is next.
         """
         answer = self._cache.get((client.audience.name, line), now)
         if answer is None or not client.rate:
@@ -79,21 +90,42 @@ class Ruip:
             return self.limited(line)
         return self._counted(answer, client)
 
-    async def answer(self, line: bytes, client: Client) -> Answer:
-        """Return the answer to `line`, one query line with its end or without.
+    def begin(self, line: bytes, client: Client, now: float) -> Answer | Begun:
+        """Return the answer to `line`, one query line with its end or without, where no source must
+        be waited for; else what `wait` goes on from. `now`: monotonic seconds.
 
         It never raises for anything that a client or a source does: the unexpected is logged with
         its traceback and answered with one fixed line.
         """
-        if not self.policy.admit(client, self._clock()):
+        if not self.policy.admit(client, now):
             return self.limited(line)
         try:
-            return self._counted(await self._answer(line, client.audience), client)
+            said = self._at_once(line, client, now)
         except Exception as error:
-            log.error(
-                "Internal error: %s", error, exc_info=error, extra={"event": "INTERNAL_ERROR"}
-            )
-            return self.failed(line)
+            return self._broken(line, error)
+        return said if isinstance(said, Begun) else self._counted(said, client)
+
+    def wait(self, begun: Begun) -> Pending[Timed, Answer]:
+        """Return the answer to `begun` as something to wait for; as `begin`, it never fails. Those
+        who ask the same at the same time share one look-up. It needs a running event loop.
+        """
+        if self._under_way is None:
+            from fingerd_sd.directory.waiting import UnderWay
+
+            self._under_way = UnderWay()
+        query, audience = begun.query, begun.client.audience
+        if query.user and not query.hosts:
+            query = query._replace(whois=False)  # one user is always told of in the long form
+        return self._under_way.join(
+            (audience.name, query),
+            partial(self._look_up, query, audience, begun.search),
+            partial(self._finish, begun),
+        )
+
+    async def answer(self, line: bytes, client: Client) -> Answer:
+        """Return the answer to `line`, whatever it takes: `begin`, then `wait`."""
+        said = self.begin(line, client, self._clock())
+        return await self.wait(said).result() if isinstance(said, Begun) else said
 
     def malformed(self, line: bytes, client: Client) -> Answer:
         """Return the answer to octets that are no query line, such as a line that does not end. It
@@ -101,15 +133,15 @@ class Ruip:
         """
         if not self.policy.admit(client, self._clock()):
             return self.limited(line)
-        return self._counted(Answer(encode(MALFORMED), BAD, shown_of(line)), client)
+        return self._counted(Answer(fixed(MALFORMED), BAD, shown_of(line)), client)
 
     def limited(self, line: bytes) -> Answer:
         """Return the answer to a client that asks too often, or too much at once."""
-        return Answer(encode(LIMITED), LIMIT, shown_of(line))
+        return Answer(fixed(LIMITED), LIMIT, shown_of(line))
 
     def failed(self, line: bytes) -> Answer:
         """Return the answer to a line that should have one, but there is none."""
-        return Answer(encode(INTERNAL_ERROR), FAILED, shown_of(line))
+        return Answer(fixed(INTERNAL_ERROR), FAILED, shown_of(line))
 
     def late(self, line: bytes) -> Answer:
         """Return what is said to a line that took too long: nothing."""
@@ -122,16 +154,10 @@ class Ruip:
 
     async def close(self, cancel: bool = False) -> None:
         """Close the sources once the look-ups under way are over, those of clients that have left
-        too; `cancel`: do not wait for them. `answer` must not be called after this.
+        too; `cancel`: do not wait for them. Nothing may be begun after this.
         """
-        # A query that was taken in this turn of the loop starts its look-up before this goes on.
-        await asyncio.sleep(0)
-        while self._under_way:
-            tasks = list(self._under_way.values())
-            if cancel:
-                for task in tasks:
-                    task.cancel()
-            await asyncio.wait(tasks)
+        if self._under_way is not None:
+            await self._under_way.end(cancel)
         await self.directory.close()
 
     def _counted(self, answer: Answer, client: Client) -> Answer:
@@ -140,107 +166,82 @@ class Ruip:
             self.policy.missed(client)
         return answer
 
-    async def _answer(self, line: bytes, audience: Audience) -> Answer:
-        shown = shown_of(line)
-        try:
-            query = parse(line)
-        except QueryError as error:
-            return Answer(encode(MALFORMED), BAD, shown, steps=(f"not a query: {error}",))
-        refusal = self.policy.refusal(query, audience)
-        if refusal is not None:
-            steps = (f'audience "{audience.name}" may not ask this',)
-            answer, lifetime = Answer(encode(refusal), REFUSED, shown, steps=steps), float("inf")
-        else:
-            found, lifetime = await self._shared(query, audience)
-            answer = Answer(found.octets, found.result, shown, found.source, found.steps)
+    def _keep(self, line: bytes, audience: Audience, answer: Answer, lifetime: float) -> Answer:
+        """Return `answer` to `line`, and have it ready for `lifetime` seconds."""
         if lifetime > 0:
-            size = len(answer.octets) + len(shown) + len(line)
+            size = len(answer.octets) + len(answer.query) + len(line)
             self._cache.put((audience.name, line), answer, size, self._clock() + lifetime)
         return answer
 
-    async def _shared(self, query: Query, audience: Audience) -> tuple[Answer, float]:
-        """Look `query` up; those who ask the same at the same time share one look-up, which goes on
-        where one of them leaves.
-        """
-        if query.user and not query.hosts:
-            query = query._replace(whois=False)  # one user is always told of in the long form
-        key = (audience.name, query)
-        task = self._under_way.get(key)
-        if task is None:
-            task = asyncio.create_task(self._look_up(query, audience))
-            self._under_way[key] = task
-            task.add_done_callback(lambda _: self._under_way.pop(key, None))
-        return await asyncio.shield(task)
+    def _broken(self, line: bytes, error: BaseException) -> Answer:
+        import logging
 
-    async def _look_up(self, query: Query, audience: Audience) -> tuple[Answer, float]:
-        """Return the answer to an allowed query and the seconds it may be reused for."""
+        logging.getLogger(__name__).error(
+            "Internal error: %s", error, exc_info=error, extra={"event": "INTERNAL_ERROR"}
+        )
+        return self.failed(line)
+
+    def _at_once(self, line: bytes, client: Client, now: float) -> Answer | Begun:
+        audience, shown = client.audience, shown_of(line)
+        try:
+            query = parse(line)
+        except QueryError as error:
+            return Answer(fixed(MALFORMED), BAD, shown, steps=(f"not a query: {error}",))
+        refusal = self.policy.refusal(query, audience)
+        if refusal is not None:
+            steps = (f'audience "{audience.name}" may not ask this',)
+            answer = Answer(fixed(refusal), REFUSED, shown, steps=steps)
+            return self._keep(line, audience, answer, float("inf"))
+        if not query.user or query.hosts:
+            return Begun(line, client, query, None)
+        search = self.directory.begin(query.user, audience.name)
+        finding = search.finding
+        # Where some source waits, an absence goes with those that had to be waited for, although
+        # none was asked for this audience: so the time does not tell which it is.
+        more = self.directory.waits or (audience.match_names and audience.list)
+        if search.next is not None or (more and not finding.entries):
+            return Begun(line, client, query, search)
+        answer = of_user(finding, audience, self._wall())._replace(query=shown)
+        return self._keep(line, audience, answer, finding.lifetime)
+
+    def _finish(self, begun: Begun, said: Timed | BaseException) -> Answer:
+        """Return the answer to the line of `begun`, of what its look-up has said."""
+        line, client = begun.line, begun.client
+        if isinstance(said, BaseException):
+            return self._broken(line, said)
+        answer, lifetime = said
+        answer = answer._replace(query=shown_of(line))
+        return self._counted(self._keep(line, client.audience, answer, lifetime), client)
+
+    async def _look_up(self, query: Query, audience: Audience, search: Search | None) -> Timed:
+        """Return the answer to an allowed query."""
         if query.hosts:
             return await self._forward(query, audience), 0
-        if query.is_list:
-            return self._list(await self.directory.who(audience.name), query, audience)
-        finding = await self.directory.find(query.user, audience.name)
-        if finding.entries:
-            text, result = long_form(finding.entries, audience.show, self._wall()), FOUND
-        elif audience.match_names and audience.list:
-            return await self._match(query, audience, finding)
-        else:
-            text, result = (INTERNAL_ERROR, FAILED) if finding.failed else (NO_SUCH_USER, ABSENT)
-        answer = Answer(encode(text), result, "", finding.source, finding.steps)
-        return answer, finding.lifetime
+        if search is None:
+            listing = await self.directory.who(audience.name)
+            return of_list(listing, query, audience, self._wall()), listing.lifetime
+        finding = await self.directory.end(search)
+        if finding.entries or not (audience.match_names and audience.list):
+            return of_user(finding, audience, self._wall()), finding.lifetime
+        listing = await self.directory.match(query.user.split(), audience.name)
+        answer = of_matches(listing, finding, audience, self._wall())
+        return answer, min(finding.lifetime, listing.lifetime)
 
     async def _forward(self, query: Query, audience: Audience) -> Answer:
         """Return what the other host answers, printable as all answers; RFC 1288 §2.4, §3.3."""
         if self._forwarder is None:
-            return Answer(encode(FORWARDING_DENIED), REFUSED, "")
+            return Answer(fixed(FORWARDING_DENIED), REFUSED, "")
         try:
             text = await self._forwarder.forward(query, audience.forward_hosts)
         except ForwardDenied as denied:
-            return Answer(encode(FORWARDING_DENIED), REFUSED, "", NAME, (str(denied),))
+            return Answer(fixed(FORWARDING_DENIED), REFUSED, "", NAME, (str(denied),))
         except ForwardError as error:
-            fields = {"FINGER_SOURCE": NAME}
-            log.warning(
-                "Forwarding failed: %s", error, extra={"event": "SOURCE_FAILED", "fields": fields}
+            import logging
+
+            logging.getLogger(__name__).warning(
+                "Forwarding failed: %s",
+                error,
+                extra={"event": "SOURCE_FAILED", "fields": {"FINGER_SOURCE": NAME}},
             )
-            return Answer(encode(INTERNAL_ERROR), FAILED, "", NAME, (str(error),))
+            return Answer(fixed(INTERNAL_ERROR), FAILED, "", NAME, (str(error),))
         return Answer(encode(text), FOUND, "", NAME, (f"relayed to {query.hosts[-1]}",))
-
-    def _list(self, listing: Listing, query: Query, audience: Audience) -> tuple[Answer, float]:
-        """Return who is here: RFC 1288 §2.5.1. With /W each of them is told of in the long form."""
-        if not listing.asked:  # no source can tell: to say that nobody is here would be a guess
-            text, result = LIST_DENIED, REFUSED
-        elif not listing.rows and listing.failed:
-            text, result = INTERNAL_ERROR, FAILED
-        elif not listing.rows:
-            text, result = NOBODY, FOUND
-        elif query.whois:
-            text = long_form(listing.entries, audience.show, self._wall())
-            text, result = _marked(text, listing.cut), FOUND
-        else:
-            from fingerd_sd.protocol.layout.short import short_form
-
-            text = short_form(listing.rows, audience.show, self._wall())
-            text, result = _marked(text, listing.cut), FOUND
-        answer = Answer(encode(text), result, "", listing.source, listing.steps)
-        return answer, listing.lifetime
-
-    async def _match(
-        self, query: Query, audience: Audience, finding: Finding
-    ) -> tuple[Answer, float]:
-        """Return those with the full name asked for, since no login is called so: RFC 1288 §2.5.3.
-        `finding`: how that was found.
-        """
-        listing = await self.directory.match(query.user.split(), audience.name)
-        if listing.rows:
-            text = long_form(listing.entries, audience.show, self._wall())
-            text, result = _marked(text, listing.cut), FOUND
-        elif listing.failed or finding.failed:
-            text, result = INTERNAL_ERROR, FAILED
-        else:
-            text, result = NO_SUCH_USER, ABSENT
-        source = listing.source or finding.source
-        answer = Answer(encode(text), result, "", source, finding.steps + listing.steps)
-        return answer, min(finding.lifetime, listing.lifetime)
-
-
-def _marked(text: str, cut: bool) -> str:
-    return f"{text}{CUT_MARK}\n" if cut else text

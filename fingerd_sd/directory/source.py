@@ -67,6 +67,17 @@ class Source(Protocol):
 
 
 @runtime_checkable
+class Immediate(Protocol):
+    """A source that answers at once, from what it has in memory: no file, no socket, no lock that
+    another may hold. Its users are told of with no task and no thread, before the event loop is
+    even there. One that waits all the same keeps everybody waiting, until the watchdog ends it.
+    """
+
+    def find_now(self, user: str, /) -> Entry | Absent | None:
+        """Return what `find` returns."""
+
+
+@runtime_checkable
 class Lists(Protocol):
     """A source that also tells who is here: RFC 1288 §2.5.1, and §2.5.5 for things."""
 

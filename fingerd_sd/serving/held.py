@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: MIT
 """One connection that could not be served on the spot: its line, its answer, its end.
 
-A connection costs little while its client is silent: an object with slots and an entry in an epoll,
-no transport, no task, no timer, no callback. Only an answer that must be waited for, or that does
-not fit the socket's buffer, gets a task. It knows its keeper's rules, but not how connections are
-accepted.
+A connection costs little while its client is silent, or while its answer is looked up: an object
+with slots, no transport, no task, no timer. Only an answer that does not fit the socket's buffer
+gets a task. It knows its keeper's rules, but not how connections are accepted.
 """
 
 from __future__ import annotations
@@ -14,20 +13,31 @@ import logging
 import socket
 import time
 from collections.abc import Coroutine
-from typing import Protocol
+from functools import partial
+from typing import NamedTuple, Protocol
 
 from fingerd_sd.config.server import Limits
-from fingerd_sd.directory.answer import TIMEOUT, Answer
-from fingerd_sd.directory.ruip import Ruip
+from fingerd_sd.directory.answer import FOUND, TIMEOUT, Answer
+from fingerd_sd.directory.ruip import Begun, Ruip
 from fingerd_sd.policy.rules import Client
 from fingerd_sd.protocol.query import line_length
-from fingerd_sd.serving.readers import Readers
+from fingerd_sd.serving.ending import linger, send_rest
 from fingerd_sd.serving.sockets import AT_ONCE, RECEIVE, end_output, send_now
+from fingerd_sd.serving.waiting.floor import Floor
+from fingerd_sd.serving.waiting.readers import Readers
 
 log = logging.getLogger(__name__)
-CHUNK = 65536  # octets of an answer between two looks at how much has gone
-LINGER = 2.0  # seconds to go on reading what a client still sends after its answer
-LINGER_OCTETS = 1 << 22  # octets of the same: a client that is still talking then loses its answer
+
+
+class Asked(NamedTuple):
+    """A query whose answer is waited for. `more`: octets that nobody asked for came behind it;
+    `started`: when it was whole, in monotonic seconds.
+    """
+
+    line: bytes
+    client: Client
+    more: bool
+    started: float
 
 
 class Keeper(Protocol):
@@ -37,9 +47,16 @@ class Keeper(Protocol):
     ruip: Ruip
     limits: Limits
     readers: Readers
+    floor: Floor
 
     def line_is_there(self, connection: Connection) -> None:
         """The query deadline no longer applies."""
+
+    def answer_is_due(self, connection: Connection, at: float) -> None:
+        """Have the connection expire at `at`, in the loop's seconds, without its answer."""
+
+    def answer_is_there(self, connection: Connection) -> None:
+        """That deadline no longer applies."""
 
     def closed(self, connection: Connection) -> None:
         """The connection is gone."""
@@ -51,7 +68,7 @@ class Keeper(Protocol):
 class Connection:
     """A connection that is held. `key`: what `max_per_client` counts it for, "" for nothing."""
 
-    __slots__ = ("_buffer", "_keeper", "_reading", "_task", "key", "peer", "sock")
+    __slots__ = ("_asked", "_buffer", "_keeper", "_reading", "_task", "key", "peer", "sock")
 
     def __init__(self, keeper: Keeper, sock: socket.socket, peer: str, key: str) -> None:
         self.sock = sock
@@ -60,6 +77,7 @@ class Connection:
         self._keeper = keeper
         self._buffer = b""
         self._reading = False
+        self._asked: Asked | None = None
         self._task: asyncio.Task[None] | None = None
 
     def begin(self, octets: bytes | None) -> None:
@@ -74,14 +92,25 @@ class Connection:
         self._keeper.line_is_there(self)
         self._spawn(self._send_rest(answer, sent, client, False, started))
 
+    def wait_for(self, ruip: Ruip, begun: Begun, more: bool, started: float) -> None:
+        """Answer `begun` once `ruip` can."""
+        self._stop_reading()
+        self._asked = Asked(begun.line, begun.client, more, started)
+        self._keeper.line_is_there(self)
+        self._keeper.answer_is_due(self, started + self._keeper.limits.answer_timeout)
+        ruip.wait(begun).then(self._looked_up)
+
     def linger(self) -> None:
         """Only read and drop what the client still sends, then close: its answer has gone out."""
         self._keeper.line_is_there(self)
         self._spawn(self._finish(True))
 
     def expire(self) -> None:
-        """Close without an answer: the line took too long."""
+        """Close without an answer where the line took too long; else the answer did: say so."""
         ruip = self._keeper.ruip
+        if self._asked is not None:
+            self._release(self._asked, ruip.failed(self._asked.line))
+            return
         client = ruip.policy.client(self.peer)
         self._keeper.done(ruip.late(self._buffer), client, 0, time.monotonic())
         self.close()
@@ -131,21 +160,51 @@ class Connection:
             self._answer(buffer[:length], len(buffer) > length, not 0 < length <= limit)
 
     def _answer(self, line: bytes, more: bool, too_long: bool) -> None:
-        """Answer `line` at once where that can be done, else in a task. `more`: octets that nobody
-        asked for came behind it.
+        """Answer `line` at once where that can be done. `more`: octets that nobody asked for came
+        behind it.
         """
         started = time.monotonic()
         ruip = self._keeper.ruip
         client = ruip.policy.client(self.peer)
+        said: Answer | Begun | None
         if too_long:
-            answer = ruip.malformed(self._buffer[: self._keeper.limits.max_query], client)
+            said = ruip.malformed(self._buffer[: self._keeper.limits.max_query], client)
             more = True
         else:
-            ready = ruip.ready(line, client, started)
-            if ready is None:
-                self._spawn(self._answer_later(ruip, line, client, more, started))
-                return
-            answer = ready
+            said = ruip.ready(line, client, started) or ruip.begin(line, client, started)
+        if isinstance(said, Begun):
+            self.wait_for(ruip, said, more, started)
+        else:
+            self._send(said, client, more, started)
+
+    def _looked_up(self, answer: Answer) -> None:
+        """Send `answer`, which had to be waited for. Where it tells of nobody it leaves at a moment
+        that does not tell why.
+        """
+        asked, floor = self._asked, self._keeper.limits.miss_time
+        if asked is None:  # it took too long
+            return
+        if floor and answer.result != FOUND:
+            self._keeper.floor.hold(partial(self._release, asked, answer), asked.started, floor)
+        else:
+            self._release(asked, answer)
+
+    def _release(self, asked: Asked, answer: Answer) -> None:
+        if self._asked is None:  # it took too long
+            return
+        self._asked = None
+        self._keeper.answer_is_there(self)
+        more = asked.more or self._went_on()
+        self._send(answer, asked.client, more, asked.started)
+
+    def _went_on(self) -> bool:
+        """Whether octets came while the answer was waited for: closing would reset it away."""
+        try:
+            return bool(self.sock.recv(RECEIVE, AT_ONCE))
+        except OSError:  # BlockingIOError: nothing came
+            return False
+
+    def _send(self, answer: Answer, client: Client, more: bool, started: float) -> None:
         sent = send_now(self.sock, answer.octets)
         if sent < len(answer.octets) or more:
             self._spawn(self._send_rest(answer, sent, client, more, started))
@@ -167,70 +226,20 @@ class Connection:
             )
         self.close()
 
-    async def _answer_later(
-        self, ruip: Ruip, line: bytes, client: Client, more: bool, started: float
-    ) -> None:
-        try:
-            async with asyncio.timeout(self._keeper.limits.answer_timeout):
-                answer = await ruip.answer(line, client)
-        except TimeoutError:
-            answer = ruip.failed(line)
-        sent = send_now(self.sock, answer.octets)
-        await self._send_rest(answer, sent, client, more, started)
-
     async def _send_rest(
         self, answer: Answer, sent: int, client: Client, more: bool, started: float
     ) -> None:
         """Send what is left of `answer` after `sent` octets, then finish. The deadline counts from
         `started`: fingerd.toml(5), answer_timeout.
         """
-        self.sock.setblocking(False)
-        view = memoryview(answer.octets)
-        try:
-            async with asyncio.timeout_at(started + self._keeper.limits.answer_timeout):
-                while sent < len(view):
-                    try:
-                        sent += self.sock.send(view[sent : sent + CHUNK])
-                    except (BlockingIOError, InterruptedError):
-                        await self._writable()
-        except TimeoutError:
+        until = started + self._keeper.limits.answer_timeout
+        sent, late = await send_rest(self._keeper.loop, self.sock, answer.octets, sent, until)
+        if late:
             answer = answer._replace(result=TIMEOUT)
-        except OSError:  # the client is gone: what it got is what it got
-            pass
         end_output(self.sock)
         self._keeper.done(answer, client, sent, started)
         await self._finish(more)
 
-    async def _writable(self) -> None:
-        """Return when the socket may take more. Not by `loop.sock_sendall`: where that fails, the
-        error, its frame and its future hold each other, and the answer, until Python collects them.
-        """
-        loop = self._keeper.loop
-        ready = asyncio.Event()
-        loop.add_writer(self.sock, ready.set)
-        try:
-            await ready.wait()
-        finally:
-            loop.remove_writer(self.sock)
-
     async def _finish(self, more: bool) -> None:
-        """Close, but never so that a reset overtakes the answer: where the client has sent more
-        than its line, or is known to (`more`), read and drop, within a bound, until it is done.
-        """
-        loop = self._keeper.loop
-        left = LINGER_OCTETS
-        try:
-            self.sock.setblocking(False)
-            async with asyncio.timeout(LINGER):
-                while left > 0:
-                    if not more:
-                        octets = self.sock.recv(CHUNK)  # BlockingIOError: nothing came, all is well
-                    else:
-                        octets = await loop.sock_recv(self.sock, CHUNK)
-                    if not octets:
-                        break
-                    more = True
-                    left -= len(octets)
-        except (TimeoutError, OSError):
-            pass
+        await linger(self._keeper.loop, self.sock, more)
         self.close()

@@ -3,8 +3,8 @@
 
 A connection is taken (accept.py) and counted in the same step: there is no moment at which it was
 taken and is not yet counted, so leaving when idle loses nobody. Where a whole line is there at once
-and `Ruip.ready` has its answer, the connection is served on the spot, with no transport and no task
-(the fast path). Every other one is held (held.py).
+and `Ruip` has its answer without waiting, the connection is served on the spot, with no transport
+and no task (the fast path). Every other one is held (held.py).
 """
 
 from __future__ import annotations
@@ -16,13 +16,15 @@ from collections.abc import Callable, Sequence
 
 from fingerd_sd.config.server import Limits
 from fingerd_sd.directory.answer import LIMIT, RESULTS, Answer
-from fingerd_sd.directory.ruip import Ruip
+from fingerd_sd.directory.ruip import Begun, Ruip
 from fingerd_sd.policy.rules import Client
+from fingerd_sd.protocol.query import line_length
 from fingerd_sd.serving.accept import Acceptor
-from fingerd_sd.serving.deadlines import Deadlines
 from fingerd_sd.serving.held import Connection
-from fingerd_sd.serving.readers import Readers
 from fingerd_sd.serving.sockets import AT_ONCE, RECEIVE, end_output, send_now
+from fingerd_sd.serving.waiting.deadlines import Deadlines
+from fingerd_sd.serving.waiting.floor import Floor
+from fingerd_sd.serving.waiting.readers import Readers
 
 DRAIN_READING = 2.0  # seconds that a client may still take for its line once the service stops
 MAX_LIMITED = 256  # clients over max_per_client that are told so with care; more just briefly
@@ -56,13 +58,15 @@ class Server:
         self.taken = 0
         self.active_at = loop.time()
         self.readers = Readers(loop)
+        self.floor = Floor(loop)
         self.on_change: Callable[[], None] | None = None
         self.on_limited: Callable[[Client], None] | None = None
         self._acceptor = Acceptor(
             loop, self._serve, self._is_full, lambda: self.open, self._changed
         )
         self._held: set[Connection] = set()
-        self._deadlines: Deadlines[Connection] = Deadlines(loop, Connection.expire)
+        self._deadlines: Deadlines[Connection] = Deadlines(loop, Connection.expire)  # of lines
+        self._answers: Deadlines[Connection] = Deadlines(loop, Connection.expire)
         self._per_client: dict[str, int] = {}
         self._limited = 0
         self._all_gone = asyncio.Event()
@@ -117,21 +121,28 @@ class Server:
         if self._per_client and self._is_over(client):
             self._refuse(sock, peer, client, octets, started)
             return
-        # Only whole lines are ever ready, so that this is one line and nothing behind it.
+        answer = None
         if octets and octets[-1] == 0x0A:
+            # Only whole lines are ever ready, so that this is one line and nothing behind it.
             answer = self.ruip.ready(octets, client, started)
-            if answer is not None:
-                sent = send_now(sock, answer.octets)
-                if sent == len(answer.octets):
-                    end_output(sock)
-                    sock.close()
-                    self.done(answer, client, sent, started)
+            if answer is None and line_length(octets) == len(octets) <= self.limits.max_query:
+                said = self.ruip.begin(octets, client, started)
+                if isinstance(said, Begun):
+                    held = self._hold(Connection(self, sock, peer, client.key))
+                    held.wait_for(self.ruip, said, False, started)
                     return
-                self._hold(Connection(self, sock, peer, client.key)).send_rest(
-                    answer, sent, client, started
-                )
-                return
-        self._hold(Connection(self, sock, peer, client.key)).begin(octets)
+                answer = said
+        if answer is None:
+            self._hold(Connection(self, sock, peer, client.key)).begin(octets)
+            return
+        sent = send_now(sock, answer.octets)
+        if sent == len(answer.octets):
+            end_output(sock)
+            sock.close()
+            self.done(answer, client, sent, started)
+        else:
+            held = self._hold(Connection(self, sock, peer, client.key))
+            held.send_rest(answer, sent, client, started)
 
     def _is_over(self, client: Client) -> bool:
         return self._per_client.get(client.key, 0) >= self.limits.max_per_client
@@ -171,12 +182,21 @@ class Server:
         """The deadline for the query line no longer applies to `connection`."""
         self._deadlines.drop(connection)
 
+    def answer_is_due(self, connection: Connection, at: float) -> None:
+        """Have `connection` expire at `at`, in the loop's seconds, without its answer."""
+        self._answers.set(connection, at)
+
+    def answer_is_there(self, connection: Connection) -> None:
+        """The deadline for the answer no longer applies to `connection`."""
+        self._answers.drop(connection)
+
     def closed(self, connection: Connection) -> None:
         """`connection` is gone: forget it, and accept again where that waited for one to go."""
         self.active_at = time.monotonic()
         if self.on_change is not None:
             self._changed()
         self._deadlines.drop(connection)
+        self._answers.drop(connection)
         self._held.discard(connection)
         if connection.key:
             left = self._per_client[connection.key] - 1

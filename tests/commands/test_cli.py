@@ -18,7 +18,9 @@ import pytest
 from fingerd_sd import __version__, cli
 from fingerd_sd.commands import settings
 
+from ..helpers import third_party
 from ..helpers.ordinary import as_ordinary_user, reachable_folder
+from ..helpers.third_party import ORACLE
 from ..helpers.wire_cases import HAPPY
 
 ROOT = Path(__file__).parents[2]
@@ -233,6 +235,21 @@ def test_check_warns_of_what_is_unwise(
     assert cli.main(["check", "--config", str(file)]) == 0
     err = capfdbinary.readouterr().err.decode()
     assert err.startswith(f"warning: {file}: server.idle_exit: 5 s is so short")
+
+
+def test_check_names_a_package_whose_source_says_that_it_answers_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    module = ORACLE.replace(
+        "async def find(", "async def find(self, user): return None\n\n        def find_now("
+    )
+    third_party.install(tmp_path, "oracle = oracle:read", module)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    file = tmp_path / "fingerd.toml"
+    file.write_text("[[source]]\ntype = 'static'\n[[source]]\ntype = 'oracle'\n")
+    assert cli.main(["check", "--config", str(file)]) == 0
+    [note] = capfdbinary.readouterr().err.decode().splitlines()
+    assert note.startswith("note: oracle: oracle says that this source answers at once; ")
 
 
 @pytest.mark.parametrize("command", ["check", "ask"])

@@ -203,6 +203,14 @@ def test_settings_name_the_files_that_were_read(tmp_path: Path, main: Path) -> N
         ("server.max_connections = 0", "server.max_connections: expected a whole number of conne"),
         ("server.max_per_client = 0", "server.max_per_client: expected a whole number of connec"),
         (
+            "server.miss_time = 1.5",
+            "server.miss_time: expected a number of seconds from 0 to 1, not 1.5",
+        ),
+        (
+            "server = {answer_timeout = 0.5, miss_time = 0.5}",
+            "server.miss_time: is not below answer_timeout, 0.5 s",
+        ),
+        (
             "server.idle_exit = -1",
             "server.idle_exit: expected a number of seconds from 0 to 31536000, not -1",
         ),

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from fingerd_sd.directory.findings import Finding
 from fingerd_sd.directory.lookup import Directory
+from fingerd_sd.directory.search import Finding
 from fingerd_sd.directory.source import Mounted, Source
 from fingerd_sd.protocol.entry import Absent, Text
 

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import subprocess
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -16,7 +19,7 @@ from hypothesis import strategies as st
 
 from fingerd_sd.directory.answer import RESULTS, Answer
 from fingerd_sd.directory.lookup import Directory
-from fingerd_sd.directory.ruip import Ruip
+from fingerd_sd.directory.ruip import Begun, Ruip
 from fingerd_sd.directory.source import Mounted
 from fingerd_sd.policy.audience import Audience
 from fingerd_sd.policy.rates import MISS_COST
@@ -24,6 +27,7 @@ from fingerd_sd.policy.rules import Policy
 from fingerd_sd.process.journal import MAX_FIELD
 from fingerd_sd.protocol.entry import ATOMS, Absent, Entry, Person, Text
 from fingerd_sd.protocol.text import is_printable
+from fingerd_sd.sources.static.source import StaticSource
 
 from ..helpers.houses import ALICE, Told, everyone, networks, ruip, static
 from ..helpers.wire import run, until
@@ -400,6 +404,75 @@ def test_a_long_line_is_told_in_part_so_that_its_entry_fits() -> None:
     house = ruip()
     for answer in (house.malformed(b"\xff" * (1 << 20), CLIENT), ask(house, b"a" * (1 << 20))):
         assert 100 < len(answer.query.encode()) <= MAX_FIELD
+
+
+# --- answers that need no event loop ---
+
+
+AT_ONCE = """
+import sys
+sys.path.insert(0, {root!r})
+from fingerd_sd.directory.lookup import Directory
+from fingerd_sd.directory.ruip import Ruip
+from fingerd_sd.directory.source import Mounted
+from fingerd_sd.policy.rules import Policy
+from fingerd_sd.protocol.entry import Text
+from fingerd_sd.sources.static.source import StaticSource
+source = StaticSource("static")
+source.add("moshez", Text("Happy and well"))
+house = Ruip(Policy([]), Directory([Mounted(source)]), lambda: 0.0)
+client = house.policy.client("192.0.2.1")
+for line in (b"moshez\\r\\n", b"bob\\r\\n", b"\\r\\n", b"a@h\\r\\n", b"\\0\\r\\n"):
+    print(house.begin(line, client, 0.0).octets)
+print(sorted({{"asyncio", "logging", "ssl", "socket", "threading"}} & set(sys.modules)))
+"""
+
+
+def test_what_need_not_be_waited_for_needs_no_event_loop() -> None:
+    root = str(Path(__file__).parents[2])
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", AT_ONCE.format(root=root)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout.splitlines() == [
+        "b'Happy and well\\r\\n'",
+        "b'No such user\\r\\n'",
+        "b'Finger online user list denied\\r\\n'",
+        "b'Finger forwarding service denied\\r\\n'",
+        "b'Malformed query\\r\\n'",
+        "[]",
+    ]
+
+
+def test_a_source_that_answers_at_once_is_asked_in_its_place() -> None:
+    """One that must be waited for, before it, may know the user too."""
+    first, second = Told(None, "first", lifetime=5), static({"alice": ALICE}, "second")
+    house = ruip(first, second, Told(HELLO, "third"), clock=Clock())
+    client = house.policy.client("192.0.2.1")
+    assert isinstance(house.begin(b"alice\r\n", client, 100.0), Begun)
+    assert first.asked == []
+    answer = ask(house, b"alice\r\n")
+    assert (answer.source, first.asked) == ("second", ["alice"])
+
+
+def test_a_source_that_answers_at_once_and_fails_is_logged_and_the_next_is_asked(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Broken(StaticSource):
+        def find_now(self, user: str) -> Entry | Absent:
+            raise ValueError("the disk is on fire")
+
+    house = ruip(Broken("broken"), static({"alice": HELLO}))
+    client = house.policy.client("192.0.2.1")
+    said = house.begin(b"alice\r\n", client, 100.0)
+    assert isinstance(said, Answer)
+    assert (said.octets, said.source) == (b"hello\r\n", "static")
+    [record] = caplog.records
+    assert record.__dict__["event"] == "SOURCE_FAILED"
+    assert house.ready(b"alice\r\n", client, 100.0) is None
 
 
 def test_a_person_without_a_name_is_answered_as_well() -> None:

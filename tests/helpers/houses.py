@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from fingerd_sd.directory.lookup import Directory
 from fingerd_sd.directory.ruip import Ruip
@@ -45,6 +45,32 @@ class Told:
         if isinstance(self.says, Exception):
             raise self.says
         return self.says
+
+
+class Waited:
+    """`source`, which is waited for although it could answer at once."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "find_now":
+            raise AttributeError(name)
+        return getattr(self._source, name)
+
+    name: str
+    timeout: float
+    lifetime: float
+
+    async def find(self, user: str) -> Entry | Absent | None:
+        await asyncio.sleep(0)
+        return await self._source.find(user)
+
+
+def waited(house: Ruip) -> Ruip:
+    """Return `house` with sources that all must be waited for."""
+    sources = [Mounted(Waited(source), audiences) for source, audiences in house.directory.sources]
+    return Ruip(house.policy, Directory(sources), time.monotonic)
 
 
 def bare(said: Said) -> Said:

@@ -26,8 +26,9 @@ from fingerd_sd.process.journal import JournalHandler, NativeJournal, Queried
 from fingerd_sd.process.life import Service
 from fingerd_sd.process.systemd import Notifier
 from fingerd_sd.protocol.entry import Text
-from fingerd_sd.serving import deadlines, server
+from fingerd_sd.serving import server
 from fingerd_sd.serving.finger import Finger, Setup
+from fingerd_sd.serving.waiting import deadlines
 
 from ..helpers.houses import Told, everyone, ruip, static, village
 from ..helpers.journald import Journald

@@ -14,9 +14,9 @@ import pytest
 from fingerd_sd.config.server import Limits
 from fingerd_sd.directory.answer import RESULTS
 from fingerd_sd.protocol.entry import Entry, Text
-from fingerd_sd.serving import accept, deadlines, server
-from fingerd_sd.serving import held as connection
+from fingerd_sd.serving import accept, ending, server
 from fingerd_sd.serving.server import Server
+from fingerd_sd.serving.waiting import deadlines
 
 from ..helpers.houses import VILLAGE, Told, everyone, ruip, static, village
 from ..helpers.wire import PATIENCE, Peer, Serving, descriptors_left, run, serving, turns, until
@@ -207,8 +207,8 @@ def test_a_line_without_an_end_is_answered_before_it_ends() -> None:
 
 
 def test_what_is_read_and_dropped_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "LINGER_OCTETS", 1 << 18)
-    monkeypatch.setattr(connection, "LINGER", 3600)
+    monkeypatch.setattr(ending, "LINGER_OCTETS", 1 << 18)
+    monkeypatch.setattr(ending, "LINGER", 3600)
 
     async def scenario() -> None:
         async with serving(village()) as house:
@@ -226,7 +226,7 @@ def test_what_is_read_and_dropped_is_bounded(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_the_time_to_read_and_drop_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "LINGER", 0.1)
+    monkeypatch.setattr(ending, "LINGER", 0.1)
 
     async def scenario() -> None:
         async with serving(village()) as house:

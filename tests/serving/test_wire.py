@@ -23,7 +23,7 @@ from fingerd_sd.policy.rules import Client, Policy
 from fingerd_sd.protocol.entry import Text
 from fingerd_sd.protocol.query import QueryError, line_length, parse
 
-from ..helpers.houses import Told, village
+from ..helpers.houses import Told, village, waited
 from ..helpers.wire import Peer, run, serving, turns
 from ..helpers.wire_cases import ALICE, CASES, HAPPY, MALFORMED, NO_FORWARDING, Case
 
@@ -119,11 +119,11 @@ def _can_be_fed(case: Case, way: str) -> bool:
     ],
 )
 def test_the_server_answers(case: Case, way: str, over: str) -> None:
-    """The first query goes the ordinary path; the second finds a ready answer."""
+    """The first query looks the user up, at once or waiting; the second finds a ready answer."""
     fin = case.fin and "behind" not in way
 
-    async def scenario() -> None:
-        async with serving(case.house()) as house:
+    async def scenario(ruip: Ruip) -> None:
+        async with serving(ruip, Limits(miss_time=0)) as house:
             for _ in range(2):
                 with house.connect(over) as peer:
                     await WAYS[way](peer, case)
@@ -134,24 +134,31 @@ def test_the_server_answers(case: Case, way: str, over: str) -> None:
                 await house.settled()
             assert [logged.sent for logged in house.log] == [len(case.answer)] * 2 * bool(case.sent)
 
-    run(scenario())
+    run(scenario(case.house()))
+    run(scenario(waited(case.house())))
 
 
 @pytest.mark.parametrize(
     "case", [pytest.param(case, id=case.id) for case in CASES if case.ready and not case.fin]
 )
 @pytest.mark.parametrize("over", ["tcp", "unix"])
-def test_a_ready_answer_is_given_on_the_spot(case: Case, over: str) -> None:
+@pytest.mark.parametrize("first", ["at once", "waited for"])
+def test_an_answer_is_given_on_the_spot(case: Case, over: str, first: str) -> None:
+    """From the first query on where nobody must be waited for, else from the second."""
+
     async def scenario() -> None:
-        async with serving(case.house()) as house:
+        at_once = first == "at once"
+        ruip = case.house() if at_once else waited(case.house())
+        async with serving(ruip, Limits(miss_time=0)) as house:
             assert await house.ask(case.sent, over) == case.answer
             await house.settled()
-            assert house.server.held == 1
+            held = house.server.held
+            assert not held or not at_once
             with house.connect(over) as peer:
                 await peer.send(case.sent)
                 assert await peer.receive() == case.answer
                 assert peer.was_closed_by_fin()
-            assert house.server.held == 1
+            assert house.server.held == held
             assert house.log[0].answer == house.log[1].answer
 
     run(scenario())
@@ -295,7 +302,8 @@ def test_the_answer_to_a_malformed_line_is_not_remembered() -> None:
             for _ in range(2):
                 assert await house.ask(b"\0\r\n") == MALFORMED
                 await house.settled()
-            assert house.server.held == 2
+            client = house.server.ruip.policy.client("127.0.0.1")
+            assert house.server.ruip.ready(b"\0\r\n", client, time.monotonic()) is None
             assert house.server.counts[BAD] == 2
 
     run(scenario())

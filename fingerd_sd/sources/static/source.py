@@ -2,7 +2,7 @@
 """The static directory: users written in the configuration, or in a file of their own.
 
 It reads when the configuration is read, and then answers from memory; it knows no client, no
-policy and no layout. A file that is a database is not read, but asked: users_db.py.
+policy and no layout. A file that is a database is not read, but asked: database.py.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from fingerd_sd.config.files import read_toml
 from fingerd_sd.config.mistakes import ConfigError, Mistake
 from fingerd_sd.config.table import Table
 from fingerd_sd.directory.source import MAX_LISTED
-from fingerd_sd.process.threads import Pool, Shared
 from fingerd_sd.protocol.entry import Absent, Entry, Person, Text
 from fingerd_sd.sources import words
 from fingerd_sd.sources.static.users import MAX_FILE, is_database, read_user
@@ -27,8 +26,8 @@ if TYPE_CHECKING:
 
 
 class StaticSource:
-    """Users in memory. `name`: of the source, for the journal. It lists its users, as RFC 1288
-    §2.5.5 has a vending machine list its items, and matches full names.
+    """Users in memory. `name`: of the source, for the journal. It answers at once, lists its users,
+    as RFC 1288 §2.5.5 has a vending machine list its items, and matches full names.
     """
 
     timeout = math.inf  # it never waits
@@ -41,6 +40,10 @@ class StaticSource:
         self._words: words.Index | None = None  # made when it is first asked for
 
     async def find(self, user: str) -> Entry | Absent:
+        """Return what `find_now` does."""
+        return self.find_now(user)
+
+    def find_now(self, user: str) -> Entry | Absent:
         """Return the entry of `user`: by the exact name or alias, else without regard to case where
         all names that are the same but for that lead to one entry. RFC 1288 §2.5.3.
         """
@@ -63,6 +66,8 @@ class StaticSource:
     async def match(self, asked: Sequence[str]) -> Sequence[str]:
         """Return the users whose full name has all words of `asked`."""
         if self._words is None:  # of a million users that takes a second: not on the loop
+            from fingerd_sd.process.threads import Pool, Shared
+
             self._words = await Shared(Pool(1, self.name)).call("", self._index)
         return words.matching(self._words, asked)
 

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: MIT
+"""One user, asked of the sources in order: the first that knows the user answers.
+
+Sources that answer at once are asked here, by plain calls. Where one must be waited for, the
+search stops and says so; whoever can wait goes on (lookup.py). It imports no asyncio: a process
+answers its first clients before that is there.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, TypeAlias
+
+from fingerd_sd.directory.source import Source, SourceError
+from fingerd_sd.protocol.entry import Absent, Entry
+
+Said: TypeAlias = Entry | Absent | None  # of one user, by one source
+
+
+class Finding(NamedTuple):
+    """What the directory says. `entries` is empty where nobody has the user; `failed`, where in
+    that case a source that might have was not able to say. `lifetime`: seconds that this may be
+    reused. `steps`: what each source said, for `ask --explain`.
+    """
+
+    entries: tuple[Entry, ...] = ()
+    source: str = ""
+    failed: bool = False
+    lifetime: float = 0
+    steps: tuple[str, ...] = ()
+
+
+class Asked(NamedTuple):
+    """A source, the audiences it is for (none means all), and how it answers at once; None: it must
+    be waited for.
+    """
+
+    source: Source
+    audiences: frozenset[str]
+    find_now: Callable[[str], Said] | None
+
+
+class Search:
+    """`user`, of the sources that are for `audience`. It never raises for a source's fault: that is
+    logged, with its traceback, and the next source is asked.
+
+    `next`: the source that must be waited for; what it says is told to `take` or `fail`. None: the
+    search is over, and `finding` is what came of it; before that it is worth nothing.
+    """
+
+    __slots__ = ("_audience", "_failed", "_left", "_lifetime", "_steps", "finding", "next", "user")
+
+    def __init__(self, sources: Iterable[Asked], user: str, audience: str) -> None:
+        self.user = user
+        self.next: Source | None = None
+        self.finding = Finding()
+        self._audience = audience
+        self._left = iter(sources)
+        self._steps: list[str] = []
+        self._lifetime = float("inf")  # seconds
+        self._failed = ""  # the first source that did
+        self._go_on()
+
+    def take(self, said: Said) -> None:
+        """Go by what `next` has said, and go on."""
+        source, self.next = self.next, None
+        if source is not None and not self._took(source, said):
+            self._go_on()
+
+    def fail(self, why: str) -> None:
+        """Go by the failure of `next`, which has been logged, and go on."""
+        source, self.next = self.next, None
+        if source is not None:
+            self._failing(source, why)
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Ask the sources that answer at once, up to one that must be waited for."""
+        for source, audiences, find_now in self._left:
+            if audiences and self._audience not in audiences:
+                self._steps.append(f'{source.name}: not for the audience "{self._audience}"')
+                continue
+            if find_now is None:
+                self.next = source
+                return
+            try:
+                said = find_now(self.user)
+            except Exception as error:  # the source's, whatever it is
+                log_failure(source, error)
+                self._failing(source, summary(error))
+                continue
+            if self._took(source, said):
+                return
+        self._end((), self._failed)
+
+    def _took(self, source: Source, said: Said) -> bool:
+        """Go by what `source` has said; return whether it knows the user."""
+        own = getattr(said, "lifetime", None)
+        self._lifetime = min(self._lifetime, source.lifetime if own is None else own)
+        if said is None or isinstance(said, Absent):
+            self._steps.append(f"{source.name}: {(said or Absent()).why}")
+            return False
+        self._steps.append(f"{source.name}: knows the user")
+        self._end((said,), source.name)
+        return True
+
+    def _failing(self, source: Source, why: str) -> None:
+        self._steps.append(f"{source.name}: failed: {why}")
+        self._failed = self._failed or source.name
+
+    def _end(self, entries: tuple[Entry, ...], source: str) -> None:
+        # A failure on the way means that a later query may hear another answer: keep none.
+        lifetime = 0 if self._failed else self._lifetime
+        failed = bool(self._failed) and not entries
+        self.finding = Finding(entries, source, failed, lifetime, tuple(self._steps))
+
+
+def summary(error: BaseException) -> str:
+    """Return how a source failed, as a line."""
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, SourceError):
+        return str(error)
+    return "".join(traceback.format_exception_only(error)).strip()
+
+
+def log_failure(source: Source, error: BaseException) -> None:
+    """Log that `source` failed, unless the journal knows. A SourceError has no traceback."""
+    if isinstance(error, SourceError) and error.told:
+        return
+    import logging
+
+    logging.getLogger(__name__).error(
+        "Source %s failed: %s",
+        source.name,
+        summary(error),
+        exc_info=None if isinstance(error, SourceError) else error,
+        extra={"event": "SOURCE_FAILED", "fields": {"FINGER_SOURCE": source.name}},
+    )

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: MIT
+"""The end of a connection that takes longer: an answer that does not fit the socket's buffer, and a
+client that goes on sending, whose answer a reset must not overtake.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+CHUNK = 65536  # octets of an answer between two looks at how much has gone
+LINGER = 2.0  # seconds to go on reading what a client still sends after its answer
+LINGER_OCTETS = 1 << 22  # octets of the same: a client that is still talking then loses its answer
+
+
+async def send_rest(
+    loop: asyncio.AbstractEventLoop, sock: socket.socket, octets: bytes, sent: int, until: float
+) -> tuple[int, bool]:
+    """Send `octets` after the first `sent`. Return how many went out, and whether the time ended
+    before the last: `until`, in the loop's seconds. A client that is gone is no error.
+    """
+    sock.setblocking(False)
+    view = memoryview(octets)
+    try:
+        async with asyncio.timeout_at(until):
+            while sent < len(view):
+                try:
+                    sent += sock.send(view[sent : sent + CHUNK])
+                except (BlockingIOError, InterruptedError):
+                    await _writable(loop, sock)
+    except TimeoutError:
+        return sent, True
+    except OSError:  # the client is gone: what it got is what it got
+        pass
+    return sent, False
+
+
+async def _writable(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
+    """Return when `sock` may take more. Not by `loop.sock_sendall`: where that fails, the error,
+    its frame and its future hold each other, and the answer, until Python collects them.
+    """
+    ready = asyncio.Event()
+    loop.add_writer(sock, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_writer(sock)
+
+
+async def linger(loop: asyncio.AbstractEventLoop, sock: socket.socket, more: bool) -> None:
+    """Return when `sock` can be closed so that no reset overtakes the answer: where the client has
+    sent more than its line, or is known to (`more`), read and drop, within a bound, until it ends.
+    """
+    left = LINGER_OCTETS
+    try:
+        sock.setblocking(False)
+        async with asyncio.timeout(LINGER):
+            while left > 0:
+                if not more:
+                    octets = sock.recv(CHUNK)  # BlockingIOError: nothing came, all is well
+                else:
+                    octets = await loop.sock_recv(sock, CHUNK)
+                if not octets:
+                    break
+                more = True
+                left -= len(octets)
+    except (TimeoutError, OSError):
+        pass
