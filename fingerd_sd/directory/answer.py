@@ -22,17 +22,17 @@ from fingerd_sd.protocol.text import CUT_MARK, escaped
 if TYPE_CHECKING:
     from fingerd_sd.directory.lists import Listing
 
-# FINGER_RESULT of a query, as the journal and the counts in STATUS name it.
+# FINGER_RESULT of a query, as the journal and the counts in STATUS= name it.
 FOUND, ABSENT, REFUSED, LIMIT, BAD = "found", "absent", "refused", "limited", "malformed"
 FAILED, TIMEOUT = "failed", "timeout"
 RESULTS = (FOUND, ABSENT, REFUSED, LIMIT, BAD, FAILED, TIMEOUT)
-MAX_SHOWN = 2048  # octets of a line that the journal gets: escaped, they fit one of its fields
-MISSES = (ABSENT, REFUSED, BAD)  # what counts more against a rate: hidden is ABSENT as well
+MAX_SHOWN = 2048  # octets of a line that the journal gets: escaped, they fit in one field
+MISSES = (ABSENT, REFUSED, BAD)  # these count more against a rate; a hidden user is ABSENT too
 
 
 class Answer(NamedTuple):
-    """What goes out for one query line. `octets`: all of it. `query`: the line, printable, for the
-    journal. `steps`: how it came about, for `ask --explain`.
+    """The answer to one query line. `octets`: all of it, as sent. `query`: the line, printable, for
+    the journal. `steps`: how the answer came about, for `ask --explain`.
     """
 
     octets: bytes

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""The life of the process, and what it stands on: systemd, the journal, threads, name servers."""
+"""The life of the process, and what it uses: systemd, the journal, threads, name servers."""

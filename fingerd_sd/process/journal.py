@@ -3,8 +3,9 @@
 
 libsystemd's own sending calls block while journald is stuck, and systemd-python holds the
 interpreter's lock meanwhile: a stopped journald would stop every query. So entries go by the
-documented protocol (https://systemd.io/JOURNAL_NATIVE_PROTOCOL/) over a non-blocking socket; what
-is not taken at once is dropped and counted. Nothing here imports systemd or knows a socket of ours.
+documented protocol (https://systemd.io/JOURNAL_NATIVE_PROTOCOL/) over a non-blocking socket. An
+entry that journald does not take at once is dropped and counted. Nothing here imports
+systemd-python or knows a listening socket.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import NamedTuple, Protocol
 IDENTIFIER = "fingerd-sd"
 JOURNAL_SOCKET = "/run/systemd/journal/socket"
 
-# MESSAGE_ID of each kind of event: stable for ever, explained in the message catalog.
+# MESSAGE_ID of each kind of event: it never changes, and the message catalog explains it.
 MESSAGE_IDS = {
     "QUERY": "ac100d73c1444ca5ae881e435305c6ea",
     "STARTED": "25c3706979f647799b7a9313908954bb",
@@ -41,11 +42,11 @@ MESSAGE_IDS = {
 }
 INFO = 6  # syslog(3) levels
 MAX_FIELD = 32768  # octets of one field; a datagram must fit the socket's buffer
-MAX_LINE = select.PIPE_BUF  # octets of a line on standard error: what a pipe takes whole
+MAX_LINE = select.PIPE_BUF  # octets of a line on standard error: a pipe takes so many whole
 
 
 class Queried(NamedTuple):
-    """What the journal has of one query. All text is printable and of one line already. `octets`:
+    """What the journal says about one query. All text is already printable and one line. `octets`:
     of the answer. `usec`: microseconds from the whole query line to the last octet.
     """
 
@@ -59,7 +60,7 @@ class Queried(NamedTuple):
 
 
 class Journal(Protocol):
-    """Where entries go. `dropped`: how many were not taken. Neither call blocks or raises."""
+    """Where entries go. `dropped`: how many could not be written. No call blocks or raises."""
 
     dropped: int
 
@@ -124,7 +125,7 @@ _QUERY = MESSAGE_IDS["QUERY"]
 
 @lru_cache(256)  # of 12 KiB each at the most, where clients send the longest lines
 def _about(query: str, client: str, audience: str, result: str, source: str) -> bytes:
-    """Return all that is the same when the same client asks the same again: this is done most."""
+    """Return the fields that stay the same when a client repeats a query, which is most common."""
     return (
         f"MESSAGE={_line(query, client, result)}\n"
         f"MESSAGE_ID={_QUERY}\nPRIORITY=6\nSYSLOG_IDENTIFIER=fingerd-sd\n"
@@ -140,7 +141,9 @@ def _line(query: str, client: str, result: str) -> str:
 
 
 def _field(name: str, value: str) -> bytes:
-    """Return one field as the protocol has it: a value with a line end goes by its length."""
+    """Return one field in the protocol's form; a value with a line end is preceded by its
+    length.
+    """
     octets = _cut(value, MAX_FIELD)
     if b"\n" in octets:
         return name.encode() + b"\n" + struct.pack("<Q", len(octets)) + octets + b"\n"
@@ -148,8 +151,8 @@ def _field(name: str, value: str) -> bytes:
 
 
 def _cut(text: str, limit: int) -> bytes:
-    """Return at most `limit` octets of `text` in UTF-8, of which no character is half: journalctl
-    would show the whole field as a blob.
+    """Return at most `limit` octets of `text` in UTF-8, without half a character at the end:
+    journalctl would show the whole field as a blob.
     """
     octets = text.encode("utf-8", "backslashreplace")
     if len(octets) <= limit:
@@ -158,8 +161,8 @@ def _cut(text: str, limit: int) -> bytes:
 
 
 class StreamJournal:
-    """Standard error, or another descriptor: a terminal, a pipe, a file. Lines are for people: they
-    have no level, since journald, which would read one (sd-daemon(3)), gets entries with fields.
+    """Standard error, or another descriptor: a terminal, a pipe, a file. Its lines are for people
+    and have no level (sd-daemon(3)): journald, which would read levels, gets entries with fields.
     """
 
     def __init__(self, fd: int) -> None:
@@ -189,7 +192,7 @@ class StreamJournal:
 
 
 def open_journal(environment: Mapping[str, str]) -> Journal:
-    """Return journald where standard error leads to it, else standard error.
+    """Return journald if standard error leads to it, else standard error.
 
     JOURNAL_STREAM holds device and inode of the stream that systemd connected: systemd.exec(5).
     """
@@ -205,7 +208,8 @@ def open_journal(environment: Mapping[str, str]) -> Journal:
 class JournalHandler(logging.Handler):
     """Sends the rare records of the logging module to `journal`: errors, the life of the service.
 
-    A record's `event` is a key of MESSAGE_IDS, its `fields` go along; a traceback follows the text.
+    A record's `event` is a key of MESSAGE_IDS, its `fields` are added, and a traceback follows the
+    text.
     """
 
     def __init__(self, journal: Journal) -> None:
@@ -224,7 +228,7 @@ class JournalHandler(logging.Handler):
             }
             event = getattr(record, "event", None)
             self._journal.write(_priority(record.levelno), self.format(record), event, fields)
-        except Exception:  # a log that fails must not stop what it tells of
+        except Exception:  # a log that fails must not stop the service
             self.handleError(record)
 
 

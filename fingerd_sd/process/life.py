@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The life of the process: ready → reload → watchdog → idle exit → stopping.
 
-It owns signals and what systemd is told, in the order in which they happen; what is served, and by
-which rules, it is handed whole.
+It owns the signals and the messages to systemd, in the order in which they happen. What to serve,
+and by which rules, it gets whole from its caller.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from fingerd_sd.protocol.text import one_line
 
 log = logging.getLogger(__name__)
 
-STATUS_EVERY = 2.0  # seconds between two STATUS= at the least: a message takes 0.2 ms
+STATUS_EVERY = 2.0  # least seconds between two STATUS=: a message takes 0.2 ms
 STATUS_LENGTH = 900  # characters: systemd takes no message of more than 4,096 octets
 ALIVE = "WATCHDOG=1"
-RETRY = 0.25  # seconds until systemd is told what it did not take
+RETRY = 0.25  # seconds until a message that systemd did not take is sent again
 EXTEND_EVERY = 1.0  # seconds between two requests for more time to stop
 EXTEND_BY = 5_000_000  # microseconds asked for each time
 
@@ -35,9 +35,9 @@ EXTEND_BY = 5_000_000  # microseconds asked for each time
 class Service(Generic[S]):
     """Serves `listeners` until it is told to stop, or nobody has called for `idle_exit` seconds.
 
-    `serve` makes, by the first `setup`, what serves them. `load` reads the configuration anew and
-    raises ConfigError where it cannot be used. `may_idle_out`: whether somebody else holds the
-    sockets and starts the process again. `watchdog`: seconds between two pings, or None.
+    `serve` makes the server from the first `setup`. `load` reads the configuration anew and raises
+    ConfigError if it cannot be used. `may_idle_out`: whether systemd holds the sockets and starts
+    the process again. `watchdog`: seconds between two pings, or None.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Service(Generic[S]):
         self._dropped_told = 0
 
     async def run(self) -> None:
-        """Serve; return when everything that was taken has been answered."""
+        """Serve; return when every connection that was taken has its answer."""
         loop = self._loop = asyncio.get_running_loop()
         self._served = self._serve(loop, self._setup)
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -114,10 +114,10 @@ class Service(Generic[S]):
             self._notify(f"EXTEND_TIMEOUT_USEC={EXTEND_BY}", self._status())
 
     def _watch_idle(self) -> None:
-        """Stop where no connection was open for `idle_exit` seconds, else look again then.
+        """Stop if no connection was open for `idle_exit` seconds; else look again when it is time.
 
-        Nothing is lost: connections are counted in the step that accepts them, and what comes after
-        the listeners have been left alone waits for the next process.
+        Nothing is lost: the step that accepts a connection counts it, and connections that come
+        after the listeners have left the loop wait for the next process.
         """
         if self._idle_timer is not None:
             self._idle_timer.cancel()
@@ -148,8 +148,8 @@ class Service(Generic[S]):
         self._reloading = self._loop.create_task(self._reload())
 
     async def _reload(self) -> None:
-        """Read the configuration in a thread, since a directory may be large; use it, or say why
-        not and go on with the old one.
+        """Read the configuration in a thread, since a directory may be large. Use it, or say why
+        not and keep the old one.
         """
         try:
             setup = await asyncio.wrap_future(Pool(1, "reload").submit(self._load))
@@ -196,7 +196,7 @@ class Service(Generic[S]):
     # --- what systemd is told meanwhile ---
 
     def _notify(self, *assignments: str) -> None:
-        """Tell systemd; where it does not read now, tell it soon how things are then."""
+        """Tell systemd; if it does not read now, tell it the state of then a moment later."""
         if not self._notifier.tell(*assignments) and self._retry is None:
             self._retry = self._loop.call_later(RETRY, self._notify_again)
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Names to addresses, off the loop: a name server that does not answer blocks a thread of a bounded
-pool, which the process leaves behind when it ends (pool.py), and nothing else.
+"""Names to addresses, off the loop: a name server that does not answer blocks nothing but a thread
+of a bounded pool (process/threads.py), and the process can end without that thread.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from typing import TypeAlias
 
 from fingerd_sd.process.threads import Pool
 
-MAX_THREADS = 4  # names looked up at once by one who asks; more wait, each within its deadline
+MAX_THREADS = 4  # names that one forwarder looks up at once; more wait, each within its deadline
 
 # Family, and what connect() takes: (address, port), for IPv6 with flow and scope behind.
 Endpoint: TypeAlias = tuple[int, tuple[str, int]]
 
 
 async def resolve(pool: Pool, host: str, port: int, family: int = 0) -> list[Endpoint]:
-    """Return the stream endpoints of `host`, a name or an address, in the order in which they are
-    to be tried: getaddrinfo(3), RFC 6724. `family`: 0 for both.
+    """Return the stream endpoints of `host`, a name or an address, in the order in which to try
+    them: getaddrinfo(3), RFC 6724. `family`: 0 for both.
 
-    Raises OSError where there is none.
+    Raises OSError if there is none.
     """
     try:
         found = await asyncio.wrap_future(

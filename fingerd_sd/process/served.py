@@ -11,11 +11,11 @@ from fingerd_sd.config.mistakes import Mistake
 
 
 class Setup(Protocol):
-    """What one reading of the configuration amounts to, as far as the process is concerned."""
+    """One reading of the configuration, as far as it concerns the process."""
 
     @property
     def idle_exit(self) -> float:
-        """Seconds without a connection before the process leaves; 0 for never."""
+        """Seconds without a connection before the process exits; 0 for never."""
 
     @property
     def warnings(self) -> Sequence[Mistake]:
@@ -29,7 +29,7 @@ S_contra = TypeVar("S_contra", bound=Setup, contravariant=True)
 class Served(Protocol[S_contra]):
     """What the process serves, from the first connection to the last."""
 
-    on_change: Callable[[], None] | None  # called once when `counts` changes, then to be set again
+    on_change: Callable[[], None] | None  # called once when `counts` changes; set it again
 
     @property
     def open(self) -> int:
@@ -51,13 +51,13 @@ class Served(Protocol[S_contra]):
         """Accept from `listeners`: listening stream sockets, which are made non-blocking."""
 
     def use(self, setup: S_contra) -> None:
-        """Serve by `setup` from now on; what is under way is finished by the one before."""
+        """Serve by `setup` from now on. The one before finishes what is under way."""
 
     def stop_accepting(self) -> None:
-        """Take no connection any more: what comes now waits for the next process."""
+        """Accept no more connections: new ones wait for the next process."""
 
     async def drain(self) -> None:
         """Return when no connection is open."""
 
     async def close(self) -> None:
-        """Close what is kept open, now that nobody waits for an answer any more."""
+        """Close what is still open, now that no client waits for an answer."""

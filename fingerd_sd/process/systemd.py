@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""systemd: the sockets it passed, what it wants to be told, the watchdog, who logs in and out.
+"""systemd: the sockets it passed, notifications, the watchdog, and whether somebody logs in or out.
 
-The only module that imports systemd-python, and only where the environment says that systemd is
-there: a process without it starts faster and without the package. It knows no finger.
+This is the only module that imports systemd-python, and it does so only if the environment says
+that systemd is there: without systemd the process starts faster and needs no package. It knows no
+finger.
 
-Notifications do without it: libsystemd's call blocks while PID 1 is busy and its queue full, and
-the binding holds the interpreter's lock meanwhile. The protocol is one datagram, of documented and
-stable form: sd_notify(3), NOTES.
+Notifications do not use systemd-python: libsystemd's call blocks while PID 1 is busy and its queue
+is full, and the binding holds the interpreter's lock meanwhile. The protocol is one datagram, of
+documented and stable form: sd_notify(3), NOTES.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import socket
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-UNNAMED = ("", "unknown")  # sd_listen_fds_with_names(3): what a socket without a name is called
+UNNAMED = ("", "unknown")  # sd_listen_fds_with_names(3): names of a socket without a name
 ACCEPTED = "connection"  # what a socket unit with Accept=yes passes
 STATES = ("READY=1", "RELOADING=1", "STOPPING=1")  # systemd waits for these: none may be lost
 MISSING = (
@@ -28,7 +29,7 @@ MISSING = (
 
 
 class ActivationError(Exception):
-    """What was passed cannot be served; the text says what to change."""
+    """A socket that systemd passed cannot be served; the text says what to change."""
 
 
 class Passed(NamedTuple):
@@ -41,9 +42,9 @@ class Passed(NamedTuple):
 def passed_sockets(environment: Mapping[str, str]) -> list[Passed]:
     """Return the sockets that systemd passed to this process; sd_listen_fds_with_names(3).
 
-    They are inherited: never to be bound, listened on, shut down or flushed. A socket that has its
-    unit's name has none of its own. Raises ActivationError where one is not a listening stream
-    socket, or where systemd-python is missing.
+    They are inherited: never bind, listen on, shut down or flush one. A socket that has its unit's
+    name has no name of its own. Raises ActivationError if one is not a listening stream socket, or
+    if systemd-python is missing.
     """
     if environment.get("LISTEN_PID") != str(os.getpid()):
         return []
@@ -73,25 +74,25 @@ class Notifier:
         path = environment.get("NOTIFY_SOCKET", "")
         self._address = "\0" + path[1:] if path.startswith("@") else path  # abstract: unix(7)
         self._unsent: list[str] = []
-        # Kept, since one who is out of descriptors has a watchdog to feed all the same.
+        # Kept open: a process that is out of descriptors must still feed the watchdog.
         kind = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK
         self._socket = socket.socket(socket.AF_UNIX, kind) if path else None
 
     @property
     def heard(self) -> bool:
-        """Whether anybody is told: messages cost 0.2 ms each, so what leads to one may be saved."""
+        """Whether anybody reads: a message costs 0.2 ms, so the caller may skip making one."""
         return self._socket is not None
 
     def close(self) -> None:
-        """Tell nothing any more."""
+        """Send nothing any more."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
 
     def tell(self, *assignments: str) -> bool:
-        """Send `assignments`, such as "READY=1", in one message, and return whether systemd has
-        taken all. It never waits: where systemd does not read now, a change of state goes before
-        the next message, and all else is dropped. So is what can never be sent.
+        """Send `assignments`, such as "READY=1", in one message. Return whether systemd has taken
+        all of them. It never waits: if systemd does not read now, a change of state goes before the
+        next message, and everything else is dropped. So is a message that can never be sent.
         """
         if self._socket is None:
             return True
@@ -110,8 +111,8 @@ class Notifier:
 
 
 def watchdog_interval(environment: Mapping[str, str]) -> float | None:
-    """Return the seconds between two pings, half of what systemd allows, or None where it does not
-    watch this process. sd_watchdog_enabled(3).
+    """Return the seconds between two pings, half of what systemd allows, or None if systemd does
+    not watch this process. sd_watchdog_enabled(3).
     """
     if environment.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return None
@@ -125,7 +126,7 @@ def watchdog_interval(environment: Mapping[str, str]) -> float | None:
 class LoginMonitor:
     """Tells whether somebody has logged in or out: sd_login_monitor_new(3).
 
-    Raises OSError where there is no logind, or no systemd-python.
+    Raises OSError if there is no logind or no systemd-python.
     """
 
     def __init__(self) -> None:

@@ -2,8 +2,8 @@
 """A bounded pool of daemon threads, for calls that may block for ever.
 
 concurrent.futures' own pool waits at interpreter exit for every thread, so that one dead NFS server
-would keep the process from leaving; asyncio's default one does the same. These threads are left
-behind instead. It knows nothing of what it runs.
+would keep the process from ending. asyncio's default pool does the same. This pool does not wait
+for its threads. It knows nothing of what it runs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ IDLE = 10.0  # seconds that a thread without work stays
 
 
 class Pool:
-    """At most `size` threads, made when there is work for them, gone when there has been none."""
+    """At most `size` threads. They are made when there is work, and end after IDLE without any."""
 
     def __init__(self, size: int, name: str) -> None:
         self._size = size
@@ -33,7 +33,7 @@ class Pool:
         self._waiting = 0
 
     def submit(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Have `call` called in a thread. A future that is cancelled before that is skipped."""
+        """Call `call` in a thread. It is skipped if its future is cancelled before that."""
         future: Future[T] = Future()
 
         def run() -> None:
@@ -76,9 +76,9 @@ class Pool:
 
 
 class Shared:
-    """Calls in `pool` by a key: who asks for the same while it is under way shares the one call.
+    """Calls in `pool` by a key. Callers that ask for the same while a call is under way share it.
 
-    So a call that hangs holds one thread, however often it is asked for again.
+    So a call that hangs holds one thread, however many callers ask again.
     """
 
     def __init__(self, pool: Pool) -> None:
@@ -90,7 +90,7 @@ class Shared:
     ) -> T:
         """Return what `call` returns, or raise what it raises; `key` tells one call from another.
 
-        Where nobody waits any more, a call that has not begun is dropped.
+        A call that has not begun is dropped when nobody waits for it any more.
         """
         shared = self._under_way.get(key)
         if shared is None:
