@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What `serve` and `ask` share: a configuration becomes a Ruip, and records go to a log."""
+"""What `serve` and `ask` share: making a Ruip of a configuration, and logging to a journal."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from fingerd_sd.process.journal import Journal, JournalHandler
 
 
 def loaded(config: Path | None) -> Settings | None:
-    """Return the configuration, as settings.load_from does. Where there are mistakes, print them
-    on standard error and return None.
+    """Return the configuration, as settings.load_from does. If there are mistakes, print them on
+    standard error and return None.
     """
     try:
         return settings.load_from(config)
@@ -31,14 +31,14 @@ def loaded(config: Path | None) -> Settings | None:
 
 
 def ruip_of(loaded: Settings) -> Ruip:
-    """Return what answers by the configuration `loaded`."""
+    """Return the Ruip that answers by the configuration `loaded`."""
     policy = Policy(loaded.audiences, loaded.log_client)
     return Ruip(policy, Directory(loaded.sources), time.monotonic, _forwarder(loaded))
 
 
 def _forwarder(loaded: Settings) -> Relay | None:
-    """Return the forwarder, whose deadline is the client's, less what it takes to say so; None
-    where nobody may have a query relayed.
+    """Return the forwarder, or None if no audience may forward. Its deadline is the client's, less
+    the time that it takes to send an answer.
     """
     if not any(audience.forward for audience in loaded.audiences):
         return None
@@ -49,5 +49,5 @@ def _forwarder(loaded: Settings) -> Relay | None:
 
 
 def log_to(journal: Journal, level: int) -> None:
-    """Have the records of the logging module written to `journal`, from `level` up."""
+    """Write the records of the logging module to `journal`, from `level` up."""
     logging.basicConfig(handlers=[JournalHandler(journal)], level=level, format="%(message)s")

@@ -32,7 +32,7 @@ def check(config: Path | None) -> int:
 
 
 def _sandbox(loaded: Settings) -> Sequence[str]:
-    """Return what the unit on this machine lacks for this configuration, where that can be told."""
+    """Return what the unit on this machine lacks for this configuration, if systemd can say."""
     sources = (mounted.source for mounted in loaded.sources)
     needs = [(source.name, getattr(source, "needs", Needs())) for source in sources]
     if any(audience.forward for audience in loaded.audiences):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`ask --explain`: why a client gets the answer that it gets, for the administrator's eyes only."""
+"""`ask --explain`: why a client gets its answer, for the administrator's eyes only."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from fingerd_sd.protocol.query import QueryError, parse
 
 
 async def explain(policy: Policy, directory: Directory, line: bytes, client: Client) -> list[str]:
-    """Return lines that tell the audience, the client's rate, what each source said of the query
-    `line`, and for each atom where it came from or which rule hid it.
+    """Return lines with the audience, the client's rate, what each source said of the query `line`,
+    and for each atom where it came from or which rule hid it.
     """
     audience = client.audience
     networks = ", ".join(map(str, audience.networks))
@@ -55,7 +55,7 @@ def _rate(client: Client) -> str:
 
 
 def _listing(listing: Listing, audience: Audience, what: str) -> list[str]:
-    """Return who was named by which source, and for each what a query for that name tells."""
+    """Return which source named whom, and what a query for each of the names says."""
     if not listing.asked:
         return [f"{what}: no source is able to say"]
     lines = [f"{what}: {step}" for step in listing.steps]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Whether finger.service, as it is set up on this machine, gives what a configuration needs.
 
-For `check` only, and only to warn: it asks systemd where there is one, and otherwise says nothing.
-What a source needs it says itself (directory.Needs).
+For `check` only, and only to warn: it asks systemd if there is one, and otherwise says nothing. A
+source itself says what it needs (directory/source.py, `Needs`).
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ _SEE = f"finger.service(5), and `systemctl edit {UNIT}`"
 
 
 def effective_unit() -> Mapping[str, str] | None:
-    """Return PROPERTIES of the service with its drop-ins; None where there is no systemd to ask, or
-    it has no such unit. systemctl(1), show.
+    """Return PROPERTIES of the service with its drop-ins; None if there is no systemd to ask, or no
+    such unit. systemctl(1), show.
     """
     command = ["systemctl", "show", UNIT, *(f"--property={name}" for name in PROPERTIES)]
     try:
@@ -35,8 +35,8 @@ def effective_unit() -> Mapping[str, str] | None:
 
 
 def missing(needs: Sequence[tuple[str, Needs]], unit: Mapping[str, str]) -> Iterator[str]:
-    """Return what is missing in `unit`, by PROPERTIES, and the remedy, for each of `needs`: who,
-    and what.
+    """Return what is missing in `unit`, a value for each of PROPERTIES, with the remedy. `needs`:
+    the names of sources, and what each needs.
     """
     network = [who for who, need in needs if need.network]
     if network and (why := _no_network(unit)):
@@ -54,7 +54,7 @@ def missing(needs: Sequence[tuple[str, Needs]], unit: Mapping[str, str]) -> Iter
 
 
 def _no_network(unit: Mapping[str, str]) -> str:
-    """Return the line that keeps `unit` from the network, or ""."""
+    """Return the line that keeps `unit` off the network; "" if there is none."""
     if unit.get("PrivateNetwork") == "yes":
         return "PrivateNetwork=yes"
     families = unit.get("RestrictAddressFamilies", "")
@@ -67,7 +67,7 @@ def _no_network(unit: Mapping[str, str]) -> str:
 
 
 def _may_run(program: str, unit: Mapping[str, str]) -> bool:
-    """Whether NoExecPaths= and ExecPaths= let `program` be run: the longest path that holds it
+    """Whether NoExecPaths= and ExecPaths= allow `program` to run: the longest path that holds it
     decides. systemd.exec(5).
     """
     path = PurePosixPath(program)
@@ -76,6 +76,6 @@ def _may_run(program: str, unit: Mapping[str, str]) -> bool:
 
 
 def _longest(path: PurePosixPath, paths: str) -> int:
-    """Return how many parts the longest of `paths` has that `path` is, or lies below."""
+    """Return the number of parts of the longest of `paths` that is `path` or a folder above it."""
     folders = (PurePosixPath(word.lstrip("-+")) for word in paths.split())
     return max((len(f.parts) for f in folders if path.is_relative_to(f)), default=0)

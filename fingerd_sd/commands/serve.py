@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """`fingerd-sd serve`: serve the sockets that systemd passed, or sockets of its own.
 
-What is done on a socket follows from its descriptor's name.
+A socket's descriptor name says what to serve on it.
 """
 
 from __future__ import annotations

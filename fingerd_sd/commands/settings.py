@@ -38,7 +38,7 @@ class Settings(NamedTuple):
 
 
 def load(main: Path = MAIN, drop_ins: Path | None = DROP_INS) -> Settings:
-    """Return what `main` and the files in `drop_ins` say; the defaults where there are none.
+    """Return what `main` and the files in `drop_ins` say; the defaults if there are none.
 
     Raises ConfigError with every mistake in all of them.
     """
@@ -86,5 +86,5 @@ def load_from(config: Path | None) -> Settings:
         text = "does not exist; check the path after --config"
         raise ConfigError([Mistake(config, "", text)]) from None
     except OSError:
-        pass  # what it is, reading it will say
+        pass  # reading it will say what is wrong
     return load(config, None)

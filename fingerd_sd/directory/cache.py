@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""A cache bounded in octets, each entry with its own end of life.
+"""A cache that is bounded in octets. Each entry has a lifetime of its own.
 
-Sans-I/O: the time comes in as an argument. It knows nothing of what it keeps.
+Sans-I/O: the time comes in as an argument. It knows nothing about its values.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from typing import Generic, TypeVar
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
-MAX_OCTETS = 4 << 20  # of all that is kept, as its keepers count it
+MAX_OCTETS = 4 << 20  # of all values together, as the callers count them
 OVERHEAD = 512  # octets that Python itself takes for one entry
 
 
 class Cache(Generic[K, V]):
-    """At most `limit` octets. What was kept first is forgotten first: a client that asks for one
-    name after another pushes out what others asked for, but only as far as the next look-up.
+    """At most `limit` octets. The oldest entry is forgotten first: a client that asks for one name
+    after another pushes out the answers of other clients, which only costs those a new look-up.
     """
 
     def __init__(self, limit: int = MAX_OCTETS) -> None:
         self._limit = limit
         self._octets = 0
-        # A plain dict takes ever longer to find its first key where first keys are what is dropped.
+        # A plain dict takes ever longer to find its first key if first keys are always dropped.
         self._kept: OrderedDict[K, tuple[V, float, int]] = OrderedDict()
 
     def __len__(self) -> int:
@@ -33,11 +33,13 @@ class Cache(Generic[K, V]):
 
     @property
     def octets(self) -> int:
-        """What is kept now, with the overhead."""
+        """The octets that the entries take now, with the overhead."""
         return self._octets
 
     def get(self, key: K, now: float) -> V | None:
-        """Return what is kept for `key` and still alive at `now`, in monotonic seconds."""
+        """Return the value of `key` if it is still alive at `now`, in monotonic seconds; else
+        None.
+        """
         kept = self._kept.get(key)
         if kept is None:
             return None
@@ -58,7 +60,7 @@ class Cache(Generic[K, V]):
         self._octets += octets
 
     def drop(self, key: K) -> None:
-        """Forget what is kept for `key`, if anything."""
+        """Forget the value of `key`, if there is one."""
         kept = self._kept.pop(key, None)
         if kept is not None:
             self._octets -= kept[2]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Several users at once: names from the sources that can tell, and what is found for each."""
+"""Several users at once: names from the sources that can list, and what is found for each."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fingerd_sd.protocol.entry import Entry
 from fingerd_sd.protocol.text import is_printable
 
 MAX_MATCHES = 10  # users in the answer to one full name
-LIST_TIMEOUT = 10.0  # seconds to look all of them up; who is not found by then is left out
+LIST_TIMEOUT = 10.0  # seconds to look all of them up; users not found by then are left out
 LIST_LIFETIME = 2.0  # seconds that a list may be reused: people come and go
 LOOK_UPS = 16  # of a list, at once
 _TRIES = 2  # looked up for each that may be shown: some hide themselves
@@ -50,8 +50,8 @@ async def several(
     audience: str,
     limit: int,
 ) -> Listing:
-    """Return at most `limit` of those whom the `sources` that are for `audience` name, and what
-    `find` says of each. `ask`: puts the question to a source; None where it cannot tell.
+    """Return at most `limit` users that the `sources` for `audience` name, with what `find` says of
+    each. `ask`: puts the question to a source; None if the source cannot list.
     """
     steps: list[str] = []
     names: dict[str, str] = {}  # and the source that named it first
@@ -73,7 +73,7 @@ async def several(
         unknown = unknown or named is None
         steps.append(f"{source.name}: {'cannot know' if named is None else len(named)}")
         for name in named or ():
-            if name and is_printable(name):  # else nobody can ask for it
+            if name and is_printable(name):  # no query can ask for any other name
                 names.setdefault(name, source.name)
     found, late = await _find_each(find, sorted(names)[: _TRIES * limit], audience)
     failed = failed or late or any(finding.failed for _, finding in found)

@@ -47,7 +47,7 @@ class Directory:
         return search.finding
 
     async def find(self, user: str, audience: str) -> Finding:
-        """Ask the sources that are for `audience` for `user`; never raises for a source's fault.
+        """Ask the sources for `audience` about `user`. Never raises for a source's fault.
 
         A source that fails or takes too long is logged, with its traceback, and the next is asked.
         """
@@ -70,8 +70,8 @@ class Directory:
                     log_failure(mounted.source, error)
 
     async def who(self, audience: str) -> Listing:
-        """Return who is here, by name, of those that a query of `audience` for the name finds: so a
-        list never shows of a user what the query for that user does not (RFC 1288 §2.5.2).
+        """Return who is here, by name. Only users that a query of `audience` for the name finds are
+        in it: so a list shows nothing that such a query does not (RFC 1288 §2.5.2).
         """
         from fingerd_sd.directory.lists import several
 
@@ -81,7 +81,7 @@ class Directory:
         return await several(self.sources, ask, self.find, audience, MAX_LISTED)
 
     async def match(self, words: Sequence[str], audience: str) -> Listing:
-        """Return those whose full name has all of `words`, as `who` does."""
+        """Return the users whose full name has all of `words`, as `who` does."""
         from fingerd_sd.directory.lists import MAX_MATCHES, several
 
         def ask(source: Source) -> Answering | None:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from fingerd_sd.protocol.query import Query
 
-NAME = "forward"  # what the journal calls it where it would name a source
+NAME = "forward"  # what the journal has in place of the name of a source
 
 
 class ForwardError(Exception):
@@ -15,7 +15,7 @@ class ForwardError(Exception):
 
 
 class ForwardDenied(Exception):  # noqa: N818  # a refusal, no error
-    """The host's addresses are not to be connected to; the text says why."""
+    """The query may not go to the host's addresses; the text says why."""
 
 
 class Relay(Protocol):
@@ -25,12 +25,12 @@ class Relay(Protocol):
         """Return what the right-most host of `query` answers to the rest of it. `patterns`: the
         audience's, one of which the host matches.
 
-        Raises ForwardError where there is no answer, ForwardDenied where the host may not be asked.
+        Raises ForwardError if there is no answer, and ForwardDenied if the host may not be asked.
         """
 
 
 def relayed(query: Query) -> str:
-    """Return the line for the right-most host: the query as it was received, but for that host."""
+    """Return the line for the right-most host: the query as received, without that host."""
     words = ["/W"] if query.whois else []
     rest = query.user + "".join(f"@{host}" for host in query.hosts[:-1])
     return " ".join([*words, rest] if rest else words)

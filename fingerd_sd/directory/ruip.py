@@ -94,8 +94,8 @@ class Ruip:
         """Return the answer to `line`, one query line with its end or without, where no source must
         be waited for; else what `wait` goes on from. `now`: monotonic seconds.
 
-        It never raises for anything that a client or a source does: the unexpected is logged with
-        its traceback and answered with one fixed line.
+        It never raises for anything that a client or a source does. It logs the unexpected with a
+        traceback, and answers with one fixed line.
         """
         if not self.policy.admit(client, now):
             return self.limited(line)
@@ -115,7 +115,7 @@ class Ruip:
             self._under_way = UnderWay()
         query, audience = begun.query, begun.client.audience
         if query.user and not query.hosts:
-            query = query._replace(whois=False)  # one user is always told of in the long form
+            query = query._replace(whois=False)  # one user always gets the long form
         return self._under_way.join(
             (audience.name, query),
             partial(self._look_up, query, audience, begun.search),
@@ -140,11 +140,11 @@ class Ruip:
         return Answer(fixed(LIMITED), LIMIT, shown_of(line))
 
     def failed(self, line: bytes) -> Answer:
-        """Return the answer to a line that should have one, but there is none."""
+        """Return the answer to a line whose real answer could not be made."""
         return Answer(fixed(INTERNAL_ERROR), FAILED, shown_of(line))
 
     def late(self, line: bytes) -> Answer:
-        """Return what is said to a line that took too long: nothing."""
+        """Return the answer to a line that took too long: no octets."""
         return Answer(b"", TIMEOUT, shown_of(line))
 
     @property
@@ -228,7 +228,7 @@ class Ruip:
         return answer, min(finding.lifetime, listing.lifetime)
 
     async def _forward(self, query: Query, audience: Audience) -> Answer:
-        """Return what the other host answers, printable as all answers; RFC 1288 §2.4, §3.3."""
+        """Return what the other host answers, made printable; RFC 1288 §2.4, §3.3."""
         if self._forwarder is None:
             return Answer(fixed(FORWARDING_DENIED), REFUSED, "")
         try:

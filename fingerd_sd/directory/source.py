@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The seam of the house: what a source is, and what it may offer beyond that.
 
-A source is anything with the attributes and the one coroutine of `Source`. One that can tell who is
-here, or search full names, has a coroutine more for each. Nothing here knows what types of source
-there are.
+A source is anything with the attributes and the one coroutine of `Source`. A source that knows who
+is here, or can search full names, has one more coroutine for each. Nothing here knows which types
+of source exist.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ MAX_LISTED = 1000  # users in one list: more than anybody reads
 
 
 class SourceError(Exception):
-    """A source failed, and the text says all there is to say: it is logged without a traceback.
+    """A source failed, and the text says everything: it is logged without a traceback.
 
-    `told`: the journal knows already, such as of a site that is not asked again for a while.
+    `told`: the journal has it already, for example while a failing site is not asked again.
     """
 
     def __init__(self, text: str, told: bool = False) -> None:
@@ -28,8 +28,8 @@ class SourceError(Exception):
 
 
 class Needs(NamedTuple):
-    """What a source needs of the sandbox that the unit, as installed, does not give: `programs` to
-    run, by their paths, and the network. `check` compares it with the unit.
+    """What a source needs that the sandbox of the installed unit does not give: `programs` to run,
+    by their paths, and the network. `check` compares it with the unit.
     """
 
     programs: tuple[str, ...] = ()
@@ -39,9 +39,9 @@ class Needs(NamedTuple):
 class Source(Protocol):
     """Where answers come from.
 
-    Attributes will do for the properties. ARCHITECTURE.md, "A source of your own", shows one.
-    A source may also have `async def close(self) -> None`, called once when it is asked no more;
-    `trouble: str`, for STATUS= while it is not well, "" else; `needs: Needs`.
+    Attributes may take the place of the properties. "A source of your own" in ARCHITECTURE.md shows
+    a whole source. A source may also have `async def close(self) -> None`, which is called once,
+    after the last question; `trouble: str`, for STATUS= ("" while it is well); and `needs: Needs`.
     """
 
     @property
@@ -54,15 +54,15 @@ class Source(Protocol):
 
     @property
     def lifetime(self) -> float:
-        """Seconds that what `find` said, an absence too, may be reused: math.inf, until the
-        configuration is read again; 0, never.
+        """Seconds for which an answer of `find`, an absence too, may be reused. math.inf: until the
+        configuration is read again. 0: never.
         """
 
     async def find(self, user: str) -> Entry | Absent | None:
         """Return what this source says of `user`, a printable name of at least one character.
 
         Absent or None: it has no such user, or does not show the user. An exception means that the
-        source failed; another may still know. It is cancelled where it takes too long.
+        source failed; another source may still know. It is cancelled if it takes too long.
         """
 
 
@@ -79,12 +79,12 @@ class Immediate(Protocol):
 
 @runtime_checkable
 class Lists(Protocol):
-    """A source that also tells who is here: RFC 1288 §2.5.1, and §2.5.5 for things."""
+    """A source that also lists who is here: RFC 1288 §2.5.1, and §2.5.5 for things."""
 
     async def who(self) -> Sequence[str] | None:
-        """Return the names of those that are here, in any order; `find` is asked for each, and who
-        it hides is left out. None: that cannot be known now, though nothing is broken. It fails as
-        `find` does, and has the same time.
+        """Return the names of the users that are here, in any order. `find` is then asked for each,
+        and users that it hides are left out. None: this cannot be known now, though nothing is
+        broken. It fails as `find` does, and has the same time.
         """
 
 
@@ -93,7 +93,7 @@ class Matches(Protocol):
     """A source that also searches full names: RFC 1288 §2.5.3."""
 
     async def match(self, words: Sequence[str], /) -> Sequence[str] | None:
-        """Return the names of those whose full name has all of `words`, in any order; as `who`."""
+        """Return the names of the users whose full name has all of `words`, as `who` does."""
 
 
 @runtime_checkable
@@ -101,11 +101,11 @@ class Selects(Protocol):
     """A source that need not find what nobody may see."""
 
     def select(self, atoms: frozenset[str]) -> None:
-        """Told once, before anything is asked: the atoms that any audience may see."""
+        """Called once, before any question, with the atoms that any audience may see."""
 
 
 class Mounted(NamedTuple):
-    """A source and the audiences it is for; none means all."""
+    """A source, and the audiences that may ask it; none means all."""
 
     source: Source
     audiences: frozenset[str] = frozenset()
