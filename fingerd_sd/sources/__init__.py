@@ -2,7 +2,8 @@
 """The types of source, by name: the built-in ones, and those that other packages register.
 
 A third party registers one in the entry-point group `fingerd_sd.sources`: the entry's name is the
-`type` in `[[source]]`, its object a `Factory`. docs in ARCHITECTURE.md, "A source of your own".
+`type` in `[[source]]`, and its object is a `Factory`. See "A source of your own" in
+ARCHITECTURE.md.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from fingerd_sd.config.table import Table
 from fingerd_sd.directory.source import Source
 
 # Reads its options from the table through the getters, reports mistakes to it, and returns a source
-# with the given name; it starts nothing and keeps nothing open, since `check` calls it too.
+# with the given name. It starts nothing and keeps nothing open, since `check` calls it too.
 Factory: TypeAlias = Callable[[Table, str], Source]
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ BUILT_IN = {
 
 
 def factory(kind: str) -> Factory | None:
-    """Return the factory for sources of type `kind`, or None where there is none.
+    """Return the factory for sources of type `kind`, or None if there is none.
 
     Raises whatever the import of a third party's module raises.
     """

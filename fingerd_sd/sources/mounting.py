@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`[[source]]`: the sources that a configuration names, each with the audiences that it is for."""
+"""`[[source]]`: the sources that a configuration names, each with the audiences that may ask it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fingerd_sd.sources import factory, known
 
 def read_sources(tables: Sequence[Table], audiences: Collection[str]) -> tuple[Mounted, ...]:
     """Return the sources of all `[[source]]` tables, in order; mistakes go to the tables.
-    `audiences`: the names of all there are.
+    `audiences`: the names of all audiences.
     """
     mounted: list[Mounted] = []
     counts: dict[str, int] = {}

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Full names by their words: RFC 1288 §2.5.3 leaves it to the administrator to match them."""
+"""Full names by their words: RFC 1288 §2.5.3 lets the administrator decide about matching."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-Index = Mapping[str, Sequence[str]]  # a word, folded → the logins of those whose name has it
+Index = Mapping[str, Sequence[str]]  # a word, folded → the logins of users whose name has it
 
 
 def index(names: Iterable[tuple[str, str]]) -> Index:
@@ -18,9 +18,9 @@ def index(names: Iterable[tuple[str, str]]) -> Index:
 
 
 def matching(logins: Index, words: Sequence[str]) -> list[str]:
-    """Return the logins of those whose name has all of `words`, whole and without regard to case.
+    """Return the logins of users whose name has all of `words`, whole and without regard to case.
 
-    A sign has no meaning of its own: "*" matches a "*".
+    No sign has a special meaning: "*" matches a "*".
     """
     found = [logins.get(word.casefold(), ()) for word in words]
     if not found:

@@ -4,9 +4,9 @@
 The dangerous part of a finger server: a user may make `~/.plan` a FIFO, a device, a link to
 somebody else's file, or swap it between a check and its use. So nothing is checked by name. The
 file is opened as a place only (O_PATH: no device is touched, no FIFO waits for a writer), what was
-opened is looked at, and that very thing is opened again for reading, by its descriptor.
+opened is examined, and that very file is opened again for reading, by its descriptor.
 
-It blocks: call it in a thread. It knows no account and no policy.
+It blocks: call it in a thread. It knows no accounts and no policy.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MAX_USER_FILE = 65536  # octets shown of one file: hundreds of screens
 _BY_DESCRIPTOR = "/proc/self/fd/{}"
 
 
-# What says nothing about a file: this process, or the machine, is out of descriptors or memory.
+# Errors that say nothing about a file: the process or the machine lacks descriptors or memory.
 STARVED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
@@ -43,8 +43,8 @@ class UserFile(NamedTuple):
 class Home:
     """A user's home directory, held open. A context manager: leaving it closes the directory.
 
-    Raises FileNotFoundError where there is no such directory, PermissionError where this process
-    may not search it, OSError else.
+    Raises FileNotFoundError if there is no such directory, PermissionError if this process may not
+    search it, and OSError for anything else.
     """
 
     def __init__(self, path: str, uid: int) -> None:
@@ -74,7 +74,7 @@ class Home:
     def has(self, name: str) -> bool:
         """Whether there is anything called `name`, a dangling link too.
 
-        Raises OSError where that cannot be told.
+        Raises OSError if that cannot be known.
         """
         try:
             os.stat(name, dir_fd=self._fd, follow_symlinks=False)
@@ -85,8 +85,8 @@ class Home:
     def read(self, name: str) -> UserFile | None:
         """Return the file `name`, cut at MAX_USER_FILE octets with a mark; None: there is none.
 
-        Links are followed within the home only. Raises Hidden where it is not a regular file of the
-        home's owner inside the home, or where this process may not read it; OSError where STARVED.
+        It follows links within the home only. Raises Hidden if it is not a regular file of the
+        home's owner inside the home, or if this process may not read it. Raises OSError if STARVED.
         """
         path = os.path.join(self.path, name)
         try:
@@ -125,5 +125,5 @@ class Home:
 
 
 def _unreadable(path: str, error: OSError) -> Exception:
-    """Return what to raise where `error` kept the file `path` from being read."""
+    """Return what to raise because `error` kept the file `path` from being read."""
     return error if error.errno in STARVED else Hidden(f"{path}: {error.strerror}")

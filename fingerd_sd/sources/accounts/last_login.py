@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""When somebody was here last, from whichever records of logins this machine keeps.
+"""When a user last logged in, from the records of logins that this machine keeps.
 
 It blocks: call it in a thread. Debian 12 and its like keep lastlog and wtmp; since their times end
 in 2038, newer systems keep SQLite databases instead: wtmpdb(8) or lastlog2(8). A machine may have
-several of them, with some empty: the newest record counts. None is complete (what logs people in
-must be set up to write it), so that nobody is ever said to have never been here.
+several of them, some of them empty: the newest record counts. None is complete (the program that
+logs people in must be set up to write it), so that no answer ever says "never logged in".
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ HERE = Records()
 
 
 def last_login(uid: int, user: str, records: Records = HERE) -> tuple[Login | None, str]:
-    """Return the last login of the account, None where none is known, and where that is from.
+    """Return the last login of the account, None if none is known, and where that is from.
 
-    It never raises for what is in a file, or for one that is not there or cannot be read.
+    It never raises for the contents of a file, or for a file that is missing or cannot be read.
     """
     best: Record | None = None
     origin = ""
@@ -83,15 +83,17 @@ def _readers(
 
 
 def _ask(path: Path, query: str, user: str) -> Record | None:
-    """Return the one row of `query` for `user`. Raises OSError or ValueError where that fails."""
+    """Return the one row of `query` for `user`. Raises OSError or ValueError if that fails."""
     if not path.exists():
         raise FileNotFoundError
-    import sqlite3  # only where there is such a file: it takes 6 ms
+    import sqlite3  # only if there is such a file: importing takes 6 ms
 
     try:
         database = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=0.5)
         with closing(database):
-            database.text_factory = decode  # a name that is no UTF-8 is somebody else's, no error
+            database.text_factory = (
+                decode  # a name that is not UTF-8 is another user's, not an error
+            )
             database.set_progress_handler(lambda: 1, MAX_STEPS)
             row = database.execute(query, (user, MAX_FIELD)).fetchone()
     except sqlite3.Error as error:

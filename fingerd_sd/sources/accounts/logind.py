@@ -2,8 +2,8 @@
 """Who is logged in, as systemd-logind says it over D-Bus: org.freedesktop.login1(5).
 
 It blocks: call it in a thread. The exchange is asynchronous and has a deadline, but it runs in a
-loop of its own: to import dbus-fast takes a tenth of a second, and its connect() blocks where the
-bus hangs, so neither may be done in the loop that serves. It knows no account and no policy.
+loop of its own: importing dbus-fast takes a tenth of a second, and its connect() blocks if the bus
+hangs, so the loop that serves may do neither. It knows no accounts and no policy.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from dbus_fast.aio.message_bus import MessageBus
 
-TIMEOUT = 1.0  # seconds for all of the exchange, which takes 3 ms where all is well
+TIMEOUT = 1.0  # seconds for the whole exchange, which usually takes 3 ms
 MAX_SESSIONS = 1024  # asked for; more people than one machine has at once
 MAX_REQUESTS = 32  # under way at once: logind answers one after the other
 
@@ -46,7 +46,7 @@ class LoggedIn(NamedTuple):
 def logged_in(address: str | None = None) -> list[LoggedIn]:
     """Return the sessions of people. `address`: of the bus, None for the system's.
 
-    Raises OSError where there is no logind, no dbus-fast, or no answer within TIMEOUT.
+    Raises OSError if there is no logind, no dbus-fast, or no answer within TIMEOUT.
     """
     if not (address or "DBUS_SYSTEM_BUS_ADDRESS" in os.environ or SYSTEM_BUS.exists()):
         raise OSError("there is no system bus")  # without a tenth of a second of importing
@@ -65,7 +65,7 @@ async def _logged_in(address: str | None) -> list[LoggedIn]:
     from dbus_fast.aio.message_bus import MessageBus
     from dbus_fast.errors import DBusError
 
-    # What dbus-fast leaves behind after an error is told here already.
+    # The error that dbus-fast leaves behind has been reported here already.
     asyncio.get_running_loop().set_exception_handler(lambda *_: None)
     bus = MessageBus(address) if address else MessageBus(bus_type=BusType.SYSTEM)
     try:
@@ -76,7 +76,12 @@ async def _logged_in(address: str | None) -> list[LoggedIn]:
             found = await asyncio.gather(
                 *(_session(bus, user, path, gate) for _, _, user, _, path in body[0][:MAX_SESSIONS])
             )
-    except (DBusError, ValueError, TypeError, IndexError) as error:  # it is not what logind says
+    except (
+        DBusError,
+        ValueError,
+        TypeError,
+        IndexError,
+    ) as error:  # not an answer of logind's form
         raise OSError(str(error)) from error
     finally:
         bus.disconnect()
@@ -89,7 +94,7 @@ async def _logged_in(address: str | None) -> list[LoggedIn]:
 async def _session(
     bus: MessageBus, user: str, path: str, gate: asyncio.Semaphore
 ) -> LoggedIn | None:
-    """Return the session at `path`; None where it is no person's, or ended meanwhile."""
+    """Return the session at `path`; None if it is not a person's, or has ended meanwhile."""
     async with gate:
         body = await _call(
             bus, "org.freedesktop.DBus.Properties", "GetAll", path, "s", f"{_NAME}.Session"
@@ -125,7 +130,7 @@ def _active(values: Mapping[str, Any]) -> float | None:
 async def _call(
     bus: MessageBus, interface: str, member: str, path: str, signature: str = "", *body: Any
 ) -> list[Any]:
-    """Return what a method returns; nothing where its object is gone.
+    """Return what a method returns; nothing if its object is gone.
 
     Raises OSError for any other error.
     """
@@ -139,7 +144,7 @@ async def _call(
             member=member,
             signature=signature,
             body=list(body),
-            flags=MessageFlag.NO_AUTOSTART,  # not to be started for being asked about
+            flags=MessageFlag.NO_AUTOSTART,  # asking must not start it
         )
     )
     if reply is None or reply.message_type != MessageType.ERROR:

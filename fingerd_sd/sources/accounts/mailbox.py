@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Whether there is new mail, from the times of the user's mailbox in the spool.
 
-It blocks: call it in a thread. It looks at no mail. RFC 1288 does not ask for it, BSD's finger
-tells it: mail came when the file was last written to, and was read when the file was.
+It blocks: call it in a thread. It reads no mail. RFC 1288 does not ask for it, but BSD's finger
+shows it: mail came when the file was last written, and the user read it when the file was last
+read.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ SPOOLS = (Path("/var/mail"), Path("/var/spool/mail"))  # the first that is there
 
 
 def mail_state(login: str, spools: Sequence[Path] = SPOOLS) -> tuple[Mail | None, str]:
-    """Return the state of the mailbox of `login`, None where it cannot be known, and its origin.
+    """Return the state of the mailbox of `login`, None if it cannot be known, and its origin.
 
-    No file, or an empty one, is an empty mailbox; no spool at all says nothing, since mail is then
-    kept elsewhere. It never raises.
+    No file, or an empty one, is an empty mailbox. If there is no spool, nothing is known, since
+    mail is then elsewhere. It never raises.
     """
     if not login or "/" in login or "\0" in login or login in (".", ".."):
         return None, "no name of a mailbox"

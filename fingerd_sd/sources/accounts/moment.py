@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Seconds since the epoch become a time in this machine's zone."""
+"""Turns seconds since the epoch into a time in this machine's zone."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from datetime import datetime
 
 
 def moment(seconds: float) -> datetime | None:
-    """Return that time with this machine's time zone; None where the number is beyond all years,
-    as it may be in a file that others write.
+    """Return the time with this machine's time zone; None if the number is beyond all years, as it
+    may be in a file that others write.
     """
     try:
         return datetime.fromtimestamp(seconds).astimezone()

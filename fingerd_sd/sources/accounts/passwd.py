@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""All accounts, one after the other: getpwent(3), so NSS too where it lets itself be enumerated.
+"""All accounts, one after the other, by getpwent(3): those of NSS too, if it enumerates them.
 
-It blocks: call it in a thread, and one at a time, since libc has one place in the list for all.
-The pwd module cannot be used: its getpwall() holds Python's lock until the last account has come
-from the network, and all of the service would wait with it.
+It blocks: call it in a thread, and one call at a time, since libc keeps one place in the list for
+all callers. The pwd module will not do: its getpwall() holds Python's lock until the last account
+has come from the network, and the whole service would wait.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 MAX_ACCOUNTS = 200_000  # looked at
-MAX_SECONDS = 3.0  # for all of them; what has come until then is used
+MAX_SECONDS = 3.0  # for all of them; accounts that came by then are used
 MAX_RECORD = 1 << 22  # octets of one account; a longer one ends the list
 
 
@@ -45,7 +45,7 @@ class Account(NamedTuple):
 def accounts(clock: Callable[[], float] = time.monotonic) -> Iterator[Account]:
     """Return the accounts that can be enumerated within MAX_ACCOUNTS and MAX_SECONDS.
 
-    Raises OSError where there is no such function. `clock`: monotonic seconds.
+    Raises OSError if there is no such function. `clock`: monotonic seconds.
     """
     try:
         libc = ctypes.CDLL(None, use_errno=True)

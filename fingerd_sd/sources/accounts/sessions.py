@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Who is logged in on this machine: from logind, or from utmp where there is none.
+"""Who is logged in on this machine: from logind, or from utmp if there is no logind.
 
-It knows no policy and no layout. What is known is kept for a short while, and dropped as soon as
-somebody logs in or out where systemd can tell. Nothing here waits on the loop: D-Bus, utmp and
-terminals are asked in a pool of threads.
+It knows no policy and no layouts. It keeps the list for a short while, and drops it as soon as
+systemd says that somebody has logged in or out. Nothing here waits on the loop: a pool of threads
+asks D-Bus, utmp and terminals.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from fingerd_sd.sources.accounts.moment import moment
 log = logging.getLogger(__name__)
 
 LOGIND = "logind"  # as an origin
-TIMEOUT = 1.5  # seconds that an answer waits for the list of sessions; then it goes without
-KEPT = 10.0  # seconds that a list is kept where changes are told of: logind's idle times age
-KEPT_UNTOLD = 1.0  # seconds the same where they are not
-BACK_OFF = 10.0  # seconds that nobody is asked again after there was no answer
+TIMEOUT = 1.5  # seconds that an answer waits for the list of sessions; then it has none
+KEPT = 10.0  # seconds that a list is kept if systemd tells of changes: idle times age
+KEPT_UNTOLD = 1.0  # seconds that a list is kept if not
+BACK_OFF = 10.0  # seconds without another question after there was no answer
 DEVICES = Path("/dev")
 GROUP_WRITE = stat.S_IWGRP  # what mesg(1) sets: write(1) runs as the group of terminals
 
-_TTY = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*")  # a name below /dev and nowhere else
+_TTY = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*")  # a name below /dev, and nowhere else
 
 Read = Callable[[], tuple[Sequence[LoggedIn], str]]
 
@@ -62,7 +62,7 @@ class Reader:
     def __call__(self) -> tuple[Sequence[LoggedIn], str]:
         """Return who is logged in, and where that is from. It blocks, and is called once at a time.
 
-        Raises OSError where it cannot be known.
+        Raises OSError if it cannot be known.
         """
         if self._clock() >= self._quiet_until:
             try:
@@ -81,8 +81,8 @@ class Reader:
 
 
 def complete(seen: Sequence[LoggedIn], now: float, devices: Path = DEVICES) -> list[Session]:
-    """Return `seen` with what their terminals tell, the oldest first. It blocks. `now`: seconds
-    since the epoch. As finger(1): idle is what has passed since the terminal was last read from.
+    """Return `seen` with what their terminals say, the oldest first. It blocks. `now`: seconds
+    since the epoch. As in finger(1), idle is the time since the terminal was last read from.
     """
     sessions = []
     for one in seen:
@@ -118,9 +118,9 @@ class _Known(NamedTuple):
 
 
 class Sessions:
-    """The sessions on this machine. `shared`: where it may block. `read`: as a Reader. `monitor`
-    makes what tells of changes, and may raise OSError. `clock`: monotonic seconds; `wall`: seconds
-    since the epoch.
+    """The sessions on this machine. `shared`: for calls that may block. `read`: as a Reader.
+    `monitor` makes an object that tells of changes, and may raise OSError. `clock`: monotonic
+    seconds; `wall`: seconds since the epoch.
     """
 
     def __init__(
@@ -142,8 +142,8 @@ class Sessions:
         self._quiet_until = -math.inf  # monotonic seconds: after a failure
 
     async def of(self, user: str) -> tuple[tuple[Session, ...] | None, str]:
-        """Return the sessions of `user`, None where they cannot be known, and the origin of that,
-        or the reason. It never raises for what logind, utmp or a terminal do.
+        """Return the sessions of `user`, None if they cannot be known, and their origin, or the
+        reason. It never raises for what logind, utmp or a terminal do.
         """
         try:
             known = await self._list()
@@ -157,16 +157,16 @@ class Sessions:
         return tuple(found), f"{known.origin} and the terminals"
 
     async def who(self) -> list[str] | None:
-        """Return who is logged in, in no order; None where that cannot be known."""
+        """Return who is logged in, in no order; None if that cannot be known."""
         try:
             return list({one.user for one in (await self._list()).seen})
         except OSError:
             return None
 
     async def _list(self) -> _Known:
-        """Return the list of sessions, a kept one where it still holds. Raises OSError."""
+        """Return the list of sessions, the kept one if it still holds. Raises OSError."""
         now = self._clock()
-        changed = self._changed()  # before it is read: what changes then is for the next time
+        changed = self._changed()  # before reading: a change during the reading counts next time
         if self._known is not None and not changed and now < self._known.until:
             return self._known
         self._known = None

@@ -2,8 +2,8 @@
 """This machine's accounts: NSS (so LDAP and SSSD too), the files in their homes, their sessions.
 
 It knows neither clients nor layouts. Accounts and files may be slow (a network behind NSS, a home
-on a dead server), so both are asked in a bounded pool of threads, never on the loop. It hides in
-doubt: a user who did nothing is not shown, and one whose wish cannot be read is not shown either.
+on a dead server), so a bounded pool of threads asks for both, never the loop. In doubt it hides a
+user: it does not show a user who did nothing, nor one whose wish it cannot read.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ TIMEOUT = 5.0  # seconds for one look-up
 LIFETIME = 2.0  # seconds: a new plan shows at once, a thousand queries a second cost one look-up
 MAX_UID = 2**32 - 2  # uid_t's last is reserved: systemd's UIDS-GIDS
 NAMES_KEPT = 60.0  # seconds: full names seldom change, and to go through all accounts is dear
-FILES = {  # of a home, by atom; the first that is there
+FILES = {  # in a home, by atom; the first that exists counts
     "project": (".project",),
     "plan": (".plan",),
     "key": (".pgpkey", ".pubkey"),
     "forward": (".forward",),
 }
-WISHES = ("project", "plan")  # who has one of them wants to be shown
+WISHES = ("project", "plan")  # a user with one of them wants to be shown
 DEFAULT_SHELL = "/bin/sh"  # what an empty field means: passwd(5)
 
 
 class Options(NamedTuple):
     """`visible`: "opt-in", only users with a readable plan or project; "all", every account.
     `min_uid`, `max_uid`: the accounts of people, both included. `unreadable_home`: whether "all"
-    holds for a home that cannot be searched: "hide", or "show". `atoms`: what is worth looking for.
+    holds for a home that cannot be searched: "hide", or "show". `atoms`: the atoms to look for.
     """
 
     visible: str = "opt-in"
@@ -70,8 +70,8 @@ def read(table: Table, name: str) -> AccountsSource:
 
 
 class AccountsSource:
-    """The accounts of this machine that want to be shown. A `directory.Source`, which also lists
-    who is logged in, and matches full names.
+    """The accounts of this machine that want to be shown. A `Source`, which also lists who is
+    logged in, and matches full names.
     """
 
     timeout = TIMEOUT
@@ -86,11 +86,11 @@ class AccountsSource:
         self._names_until = 0.0  # monotonic seconds
 
     def select(self, atoms: frozenset[str]) -> None:
-        """Look for `atoms` only: those that somebody may see."""
+        """Look only for `atoms`, which are those that somebody may see."""
         self._options = self._options._replace(atoms=atoms)
 
     async def find(self, user: str) -> Person | Absent:
-        """Return the account `user`, or why it is not shown. Raises OSError where NSS fails."""
+        """Return the account `user`, or why it is not shown. Raises OSError if NSS fails."""
         said = await self._shared.call(("user", user), look_up, user, self._options)
         if isinstance(said, Absent) or "sessions" not in self._options.atoms:
             return said
@@ -100,13 +100,14 @@ class AccountsSource:
         return said._replace(sessions=sessions, origins=origins)
 
     async def who(self) -> Sequence[str] | None:
-        """Return who is logged in; None where that cannot be known."""
+        """Return who is logged in; None if that cannot be known."""
         return await self._sessions.who()
 
     async def match(self, asked: Sequence[str]) -> Sequence[str]:
-        """Return the accounts whose full name has all words of `asked`; those that NSS enumerates.
+        """Return the accounts whose full name has all words of `asked`, of those that NSS
+        enumerates.
 
-        Raises OSError where it cannot.
+        Raises OSError if it cannot enumerate.
         """
         if time.monotonic() >= self._names_until:
             self._names = await self._shared.call("names", _all_names, self._options)
@@ -116,7 +117,7 @@ class AccountsSource:
 
 def _all_names(options: Options) -> words.Index:
     """Return the full names of the accounts of people. It blocks."""
-    from fingerd_sd.sources.accounts.passwd import accounts  # it takes ctypes, which few need
+    from fingerd_sd.sources.accounts.passwd import accounts  # imports ctypes, which few need
 
     return words.index(
         (account.name, name)
@@ -128,7 +129,7 @@ def _all_names(options: Options) -> words.Index:
 
 def look_up(user: str, options: Options) -> Person | Absent:
     """Return the account `user`, or why it is not shown. It blocks for as long as NSS and the disk
-    do. getpwnam(3) says what an account is. Raises OSError where files cannot be opened.
+    do. getpwnam(3) says what an account is. Raises OSError if files cannot be opened.
     """
     found = _look_up(user, options)
     if isinstance(found, Absent):
@@ -137,8 +138,8 @@ def look_up(user: str, options: Options) -> Person | Absent:
 
 
 def _need_descriptors() -> None:
-    """Raise OSError where there are too few descriptors left to look into a home: then it is not
-    known who is absent. For all reasons alike, so that they cannot be told apart by this.
+    """Raise OSError if there are too few descriptors left to look into a home: then nobody knows
+    who is absent. It does so for absent and hidden users alike, so that they look the same.
     """
     with ExitStack() as opened:
         for _ in range(LOOKING):
@@ -148,7 +149,7 @@ def _need_descriptors() -> None:
 def _look_up(user: str, options: Options) -> Person | Absent:
     try:
         account = pwd.getpwnam(user)
-    except (KeyError, ValueError):  # no such account, or no descriptor; a NUL, which no name has
+    except (KeyError, ValueError):  # no such account, or no descriptor; or a NUL, which no name has
         return Absent("no such account")
     if account.pw_name != user:
         return Absent(f'the account is called "{account.pw_name}"')
@@ -161,8 +162,8 @@ def _look_up(user: str, options: Options) -> Person | Absent:
 
 
 def _person(account: pwd.struct_passwd, options: Options) -> Person:
-    """Return `account` as a person. Raises Hidden where the user does not want that, or where that
-    cannot be told.
+    """Return `account` as a person. Raises Hidden if the user does not want that, or if that cannot
+    be known.
     """
     files, origins = _files(account, options)
     if options.visible == "opt-in" and not any(wish in files for wish in WISHES):
@@ -222,7 +223,7 @@ def _files(account: pwd.struct_passwd, options: Options) -> tuple[dict[str, str]
         if error.errno in STARVED:
             raise
         why = f"the home {account.pw_dir} cannot be searched: {error.strerror}"
-        # A home that is not there holds no .nofinger, one that cannot be searched might.
+        # A missing home has no .nofinger; a home that cannot be searched might have one.
         if not (show_anyway or isinstance(error, FileNotFoundError)):
             raise Hidden(why) from None
         origins |= dict.fromkeys(FILES, why)

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""The binary records of logins: utmp (who is here), wtmp (who was), lastlog (each one's last).
+"""The binary records of logins: utmp (who is logged in), wtmp (who was), lastlog (each user's
+last).
 
-It blocks: call it in a thread. It knows no account, no policy and no layout. The records are those
-of utmp(5) and <lastlog.h> in glibc. Whoever may write them may write anything into them, so each
-field is a bounded array of octets that become text, and nothing more.
+It blocks: call it in a thread. It knows no accounts, policy or layouts. The records are those of
+utmp(5) and <lastlog.h> in glibc. A program that may write them may write anything into them, so
+each field is a bounded array of octets that become text, and nothing more.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ LASTLOG_RECORD = struct.Struct("=q32s256s" if _WIDE else "=I32s256s")  # seconds
 
 
 class Record(NamedTuple):
-    """A login. `at`: seconds since the epoch. `tty`, `host`: "" where there is none."""
+    """A login. `at`: seconds since the epoch. `tty`, `host`: "" if there is none."""
 
     user: str
     at: int
@@ -45,16 +46,16 @@ class Record(NamedTuple):
 
 
 def logged_in(path: Path = UTMP) -> list[Record]:
-    """Return those who are logged in. Raises OSError where utmp cannot be read."""
+    """Return the logins that last. Raises OSError if utmp cannot be read."""
     with path.open("rb") as stream:
         octets = stream.read(MAX_UTMP)
     return list(_logins(octets))
 
 
 def last_in_wtmp(user: str, path: Path = WTMP) -> Record | None:
-    """Return the last login of `user` that the last MAX_WTMP octets of wtmp tell of.
+    """Return the last login of `user` in the last MAX_WTMP octets of wtmp.
 
-    Raises OSError where it cannot be read.
+    Raises OSError if it cannot be read.
     """
     name = os.fsencode(user)
     step = _BLOCK - _BLOCK % RECORD.size
@@ -73,9 +74,9 @@ def last_in_wtmp(user: str, path: Path = WTMP) -> Record | None:
 
 
 def last_in_lastlog(uid: int, user: str, path: Path = LASTLOG) -> Record | None:
-    """Return the last login of `uid`, or None where lastlog has none. `user`: the name to give it.
+    """Return the last login of `uid`, or None if lastlog has none. `user`: the name to give it.
 
-    The file is sparse and as long as the highest uid needs. Raises OSError where it cannot be read.
+    The file is sparse and as long as the highest uid needs. Raises OSError if it cannot be read.
     """
     with path.open("rb") as stream:
         stream.seek(uid * LASTLOG_RECORD.size)
@@ -87,7 +88,7 @@ def last_in_lastlog(uid: int, user: str, path: Path = LASTLOG) -> Record | None:
 
 
 def _logins(octets: bytes, name: bytes | None = None) -> Iterator[Record]:
-    """Return the logins in `octets`, of the user `name` only where that is given."""
+    """Return the logins in `octets`, only those of the user `name` if that is given."""
     whole = len(octets) - len(octets) % RECORD.size
     for kind, _, line, _, user, host, _, at, *_ in RECORD.iter_unpack(octets[:whole]):
         found = user.partition(b"\0")[0]

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Running a program once, for its output: no shell, nothing inherited, nothing left behind.
 
-It knows no user and no configuration. CVE-1999-0813 and CVE-2002-0424 were children that kept what
-the finger daemon had: these get no descriptor but /dev/null and one pipe, and no environment but
-ENVIRONMENT; what rights the process has is the unit's business (man page finger.service(5)).
+It knows no users and no configuration. In CVE-1999-0813 and CVE-2002-0424, children kept what the
+finger daemon had. A child of this module gets no descriptor but /dev/null and one pipe, and no
+environment but ENVIRONMENT. The unit decides which rights the process has (finger.service(5)).
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ REAP = 1.0  # seconds to wait for a killed child to go; the kernel may take long
 
 
 class Outcome(NamedTuple):
-    """How a program ended. `status`: its exit status, negative for a signal's number; None where it
-    was ended here, since its output was longer than wanted. `output`: both streams as they came.
+    """How a program ended. `status`: its exit status, or a signal's number as a negative one; None
+    if this module ended it because of too much output. `output`: both streams as they came.
     """
 
     status: int | None
@@ -40,11 +40,11 @@ class Outcome(NamedTuple):
 
 
 async def run(argv: Sequence[bytes], limit: int) -> Outcome:
-    """Run the program at the path `argv[0]`; return when it and its output have ended, or as soon
-    as there are more than `limit` octets: then `limit` + 1 of them, or more, are returned.
+    """Run the program at the path `argv[0]`. Return when it and its output have ended, or as soon
+    as there are more than `limit` octets: then the output has `limit` + 1 octets or more.
 
-    Whatever happens, being cancelled too, all of its process group is killed before this returns,
-    and the program is waited for. Raises OSError where it cannot be started.
+    Whatever happens, also when cancelled, it kills all of the process group before it returns, and
+    waits for the program. Raises OSError if the program cannot be started.
     """
     child = _Child(argv)
     try:
@@ -53,7 +53,7 @@ async def run(argv: Sequence[bytes], limit: int) -> Outcome:
             output += octets
             if len(output) > limit:
                 return Outcome(None, bytes(output))
-        # A program may close its output and go on: it has to end in time all the same.
+        # A program may close its output and go on; it must still end in time.
         return Outcome(await child.ended, bytes(output))
     finally:
         await child.end()
@@ -62,8 +62,8 @@ async def run(argv: Sequence[bytes], limit: int) -> Outcome:
 class _Child:
     """A process, the leader of a session of its own, and the pipe that it writes to.
 
-    Nobody but this waits for the process, and only when its descriptor says that it has ended. So
-    its number cannot belong to another one by the time that its group is killed.
+    Only this object waits for the process, and only when its descriptor says that it has ended. So
+    its process id cannot belong to another process when its group is killed.
     """
 
     def __init__(self, argv: Sequence[bytes]) -> None:
@@ -105,8 +105,8 @@ class _Child:
                 self._loop.remove_reader(self._pipe)
 
     async def end(self) -> None:
-        """Kill what still runs of the group, and wait for the child, REAP seconds at most; what
-        takes longer is reaped when it comes.
+        """Kill what still runs of the group, and wait for the child, REAP seconds at most. A child
+        that takes longer is reaped when it ends.
         """
         self._pipe.close()
         if not self.ended.done():
@@ -116,8 +116,8 @@ class _Child:
     def _reap(self) -> None:
         self._loop.remove_reader(self._descriptor)
         os.close(self._descriptor)
-        # The dead leader still holds its number, and with it the group's: now is the time for what
-        # it has left in the background.
+        # The dead leader still holds its process id, and so the group's: now is the time to kill
+        # what it has left in the background.
         self._kill()
         status = self._process.wait()
         if not self.ended.done():

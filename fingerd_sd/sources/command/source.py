@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Answers that a program gives, such as another finger. RFC 1288 §2.5.2 allows it, §3.2.6 warns.
+"""Answers of a program, such as another finger. RFC 1288 §2.5.2 allows it, §3.2.6 warns of it.
 
-The program gets the user as an argument, never through a shell; it has a deadline, a bounded output
-and, with others, a bounded number of places to run at. How a program is run is child.py's.
+The program gets the user as an argument, never through a shell. It has a deadline and a bounded
+output, and only so many programs run at once. command/child.py runs a program.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from fingerd_sd.sources.command.child import run
 
 ABSENT = frozenset({1})  # exit statuses: what grep and many look-ups return for "not found"
 USER = "{user}"  # in an argument: where the name goes
-GRACE = 2.0  # seconds after the deadline in which what was killed is waited for
+GRACE = 2.0  # seconds after the deadline to wait for a killed program
 MAX_TIMEOUT = 3600.0  # seconds
 MAX_TTL = 365 * 86400.0  # seconds
 MAX_OUTPUT = 1 << 24  # octets: an answer is held in memory, and sent from there
@@ -30,10 +30,10 @@ MAX_SAID = 200  # characters of what a failed program said, for the journal
 
 
 class Options(NamedTuple):
-    """`argv`: the program's path and its arguments. `absent`: exit statuses, and `absent_text`:
-    what a single line of output holds, where there is no such user. `timeout`: seconds for one
-    query, waiting included. `max_output`: octets. `max_running`: programs at once. `ttl`: seconds
-    that an answer may be reused.
+    """`argv`: the program's path and its arguments. `absent`: exit statuses that mean "no such
+    user". `absent_text`: a text that means it in a single line of output. `timeout`: seconds for
+    one query, waiting included. `max_output`: octets. `max_running`: programs at once. `ttl`:
+    seconds for which an answer may be reused.
     """
 
     argv: tuple[str, ...]
@@ -65,7 +65,7 @@ def _read_argv(table: Table) -> tuple[str, ...]:
     if not argv and table.value("argv") in (None, []):
         table.wrong("argv", f'is missing; such as ["/usr/bin/finger", "-lm", "--", "{USER}"]')
     elif not argv:
-        pass  # no array of strings, which has been said
+        pass  # no array of strings, which has been reported
     elif not os.path.isabs(argv[0]):
         table.wrong("argv", f'expected the program\'s whole path first, not "{argv[0]}"')
     elif USER in argv[0]:
@@ -92,7 +92,7 @@ def _read_absent(table: Table) -> frozenset[int]:
 
 
 class CommandSource:
-    """Asks a program. A `directory.Source`."""
+    """Asks a program. A `Source`."""
 
     def __init__(self, name: str, options: Options) -> None:
         self.name = name
@@ -103,8 +103,8 @@ class CommandSource:
         self._places = asyncio.Semaphore(options.max_running)
 
     async def find(self, user: str) -> Text | Absent:
-        """Return what the program says of `user`. Raises SourceError where it cannot be started,
-        does not end in time, or ends with another exit status, or by a signal.
+        """Return what the program says of `user`. Raises SourceError if it cannot be started, does
+        not end in time, ends with another exit status, or ends by a signal.
         """
         options = self._options
         argv = arguments(options.argv, user)
@@ -124,7 +124,7 @@ class CommandSource:
         return self._said(outcome.status, outcome.output)
 
     def _said(self, status: int | None, output: bytes) -> Text | Absent:
-        """Return what an ended program has said, by its exit `status`; see child.Outcome."""
+        """Return what an ended program has said, by its exit `status`; see `child.Outcome`."""
         options = self._options
         text, cut = decode_cut(output, options.max_output)
         if status in options.absent:
@@ -141,8 +141,8 @@ class CommandSource:
 
 
 def arguments(argv: Sequence[str], user: str) -> list[bytes] | None:
-    """Return `argv` with the name in its place, as octets; None where the name could be taken for
-    an option: it begins with "-", and so would its argument, and there is no "--" before that.
+    """Return `argv` with the name in its place, as octets. None if the program could take the name
+    for an option: the name begins with "-", it begins its argument, and no "--" precedes that.
     """
     filled = []
     options_may_come = True

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Makes the database that users_db.py asks, from TOML or from lines of JSON, with all checks.
+"""Makes the database that static/database.py asks, from TOML or lines of JSON, with all checks.
 
-For the command `fingerd-sd compile` only. The new database takes the place of the old one at once
-and whole, or not at all; a service that has the old one open goes on with it.
+For the command `fingerd-sd compile` only. The new database replaces the old one at once and whole,
+or not at all. A service that has the old one open goes on with it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from fingerd_sd.sources.static.database import SCHEMA
 from fingerd_sd.sources.static.users import MAX_FILE, is_database, read_user
 
 STREAM = Path("standard input")  # what mistakes in lines of JSON call their file
-MAX_MISTAKES = 1000  # then it gives up: nobody mends more at once
+MAX_MISTAKES = 1000  # after so many it stops: nobody mends more at once
 
 
 def from_toml(file: Path, mistakes: list[Mistake]) -> Iterator[Table]:
@@ -53,7 +53,7 @@ def from_lines(lines: Iterable[bytes], mistakes: list[Mistake]) -> Iterator[Tabl
 def write(tables: Iterator[Table], mistakes: list[Mistake], target: Path) -> int:
     """Write the users of all `tables` into the database `target`; return their number.
 
-    Raises ConfigError with the mistakes, and OSError; then `target` is as it was.
+    Raises ConfigError with the mistakes, or OSError; then `target` is as it was.
     """
     target = target.resolve()
     mode = None
@@ -83,7 +83,7 @@ def _fill(file: Path, tables: Iterator[Table], mistakes: list[Mistake]) -> int:
     count = 0
     try:
         with closing(sqlite3.connect(file)) as database:
-            # Where this fails the file is thrown away: it needs no journal.
+            # If this fails, the file is thrown away: it needs no journal.
             database.executescript(f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; {SCHEMA}")
             for users, login, value in ((t, *item) for t in tables for item in t.items()):
                 before = len(mistakes)
@@ -126,7 +126,7 @@ def _add(
 
 
 def _name(database: sqlite3.Connection, name: str, login: str) -> bool:
-    """Make `name` lead to `login`. False where it leads elsewhere."""
+    """Make `name` lead to `login`. False if it leads elsewhere."""
     if _insert(database, "names", name.casefold(), name, login):
         return True
     where = "SELECT login FROM names WHERE folded = ? AND name = ?"
@@ -134,7 +134,7 @@ def _name(database: sqlite3.Connection, name: str, login: str) -> bool:
 
 
 def _insert(database: sqlite3.Connection, table: str, *values: str) -> bool:
-    """Add a row; False where its key is there already."""
+    """Add a row; False if its key is there already."""
     holes = ", ".join("?" * len(values))
     query = f"INSERT OR IGNORE INTO {table} VALUES ({holes})"  # noqa: S608  # a name of ours
     return database.execute(query, values).rowcount > 0

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Users in a database, SQLite's: nothing is loaded, so a million are as soon there as ten.
+"""Users in an SQLite database: nothing is loaded, so a million start as fast as ten.
 
-users_compile.py makes it. It is asked for one user at a time, in a thread, and each user is checked
-when asked for, by the same rules as one in TOML. Like static.py it knows no client and no layout.
+static/compile.py makes the database. This module looks up one user at a time, in a thread, and
+checks each user then, by the same rules as a user in TOML. Like static/source.py it knows no
+clients and no layouts.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from fingerd_sd.process.threads import Pool, Shared
 from fingerd_sd.protocol.entry import Absent, Entry
 from fingerd_sd.sources.static.users import read_user
 
-APPLICATION = 0x66696E67  # "fing", where SQLite's header tells whose file it is
+APPLICATION = 0x66696E67  # "fing", in the field of SQLite's header that says whose file it is
 VERSION = 1
 # names: logins and aliases. entry: in JSON what the user is in TOML. words: of full names, folded.
 SCHEMA = f"""
@@ -36,10 +37,10 @@ CREATE TABLE names (
 ) WITHOUT ROWID;
 CREATE TABLE words (word TEXT, login TEXT, PRIMARY KEY (word, login)) WITHOUT ROWID;
 """
-TIMEOUT = 5.0  # seconds for one look-up; a question to the database gets no more
-STEPS = 10_000  # of SQLite's machine between two looks at the clock: well below a millisecond
+TIMEOUT = 5.0  # seconds for one look-up, and for a question to the database
+STEPS = 10_000  # of SQLite's virtual machine between two looks at the clock: well below 1 ms
 
-# A file that is broken in the right place makes octets of what should be text, even of a message.
+# A broken file may give octets instead of text, even in a message.
 _BROKEN = (sqlite3.Error, UnicodeDecodeError)
 
 _EXACT = (
@@ -56,7 +57,7 @@ _MATCH = (
 
 
 def fault(path: Path) -> str:
-    """Return what is wrong with the database as a whole, and what to do; "" where nothing is."""
+    """Return what is wrong with the database as a whole, and what to do; "" if nothing is wrong."""
     try:
         with closing(_connect(path)) as database:
             [whose] = database.execute("PRAGMA application_id").fetchone()
@@ -78,8 +79,8 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 class _Reader:
-    """One thread, and the one connection that it opens at the first question and then keeps: so a
-    file that takes the place of this one is not looked at before the configuration is read again.
+    """One thread, and one connection, which it opens at the first question and then keeps. So a
+    file that replaces this one is not used before the configuration is read again.
     """
 
     def __init__(self, path: Path, name: str) -> None:
@@ -89,7 +90,7 @@ class _Reader:
         self._database: sqlite3.Connection | None = None
 
     async def ask(self, query: str, *values: object) -> list[tuple[Any, ...]]:
-        """Return the rows. Raises SourceError where the database cannot be read in time."""
+        """Return the rows. Raises SourceError if the database cannot be read in time."""
         try:
             return await self._shared.call((query, values), self._ask, query, values)
         except _BROKEN as error:
@@ -112,8 +113,8 @@ class _Reader:
 
 
 class DatabaseSource:
-    """Users in the database at `path`. A `directory.Source` which, as static.StaticSource, lists
-    its users, and matches full names.
+    """Users in the database at `path`. A `Source` which, like StaticSource, lists its users and
+    matches full names.
     """
 
     timeout = TIMEOUT
@@ -123,11 +124,11 @@ class DatabaseSource:
         self.name = name
         self._path = path
         self._finds = _Reader(path, name)
-        self._lists = _Reader(path, name)  # so that a long search keeps no look-up waiting
+        self._lists = _Reader(path, name)  # so that a long search delays no look-up
 
     async def find(self, user: str) -> Entry | Absent:
         """Return the entry of `user`, by StaticSource's rules: the exact name or alias, else
-        without regard to case where that leads to one entry. Raises SourceError.
+        without regard to case if that leads to one entry. Raises SourceError.
         """
         folded = user.casefold()
         rows = await self._finds.ask(_EXACT, folded, user)
@@ -166,4 +167,6 @@ class DatabaseSource:
 
 
 def _logins(rows: Sequence[tuple[Any, ...]]) -> list[str]:
-    return [login for (login,) in rows if isinstance(login, str)]  # who else wrote, wrote octets
+    return [
+        login for (login,) in rows if isinstance(login, str)
+    ]  # another writer's octets are left out

@@ -36,16 +36,18 @@ class StaticSource:
     def __init__(self, name: str) -> None:
         self.name = name
         self._exact: dict[str, Entry] = {}
-        self._mixed: dict[str, list[str]] = {}  # folded name → those unlike it
-        self._words: words.Index | None = None  # made when it is first asked for
+        self._mixed: dict[
+            str, list[str]
+        ] = {}  # folded name → the names that differ from it in case
+        self._words: words.Index | None = None  # made at its first use
 
     async def find(self, user: str) -> Entry | Absent:
         """Return what `find_now` does."""
         return self.find_now(user)
 
     def find_now(self, user: str) -> Entry | Absent:
-        """Return the entry of `user`: by the exact name or alias, else without regard to case where
-        all names that are the same but for that lead to one entry. RFC 1288 §2.5.3.
+        """Return the entry of `user`: by the exact name or alias, else without regard to case if
+        all names that differ only in case lead to one entry. RFC 1288 §2.5.3.
         """
         entry = self._exact.get(user)
         if entry is not None:
@@ -85,7 +87,7 @@ class StaticSource:
         )
 
     def add(self, name: str, entry: Entry) -> bool:
-        """Make `name` lead to `entry`. False, and nothing is done, where it leads elsewhere."""
+        """Make `name` lead to `entry`. If it leads elsewhere, do nothing and return False."""
         if self._exact.setdefault(name, entry) is not entry:
             return False
         folded = name.casefold()
@@ -117,7 +119,7 @@ def read(table: Table, name: str) -> StaticSource | DatabaseSource:
 
 
 def _read_database(table: Table, name: str, path: Path) -> DatabaseSource:
-    from fingerd_sd.sources.static.database import DatabaseSource, fault  # it takes sqlite3: 6 ms
+    from fingerd_sd.sources.static.database import DatabaseSource, fault  # imports sqlite3: 6 ms
 
     if wrong := fault(path):
         table.adopt([Mistake(path, "", wrong)])

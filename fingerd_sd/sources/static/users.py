@@ -18,8 +18,8 @@ _TEXTS = ("name", "office", "phone", "home_phone", "project", "plan", "key")
 
 
 def read_user(users: Table, login: str, value: Any) -> tuple[Entry, Sequence[str]] | None:
-    """Return the entry of `login`, which is `value` in `users`, and its aliases; None where it
-    cannot be used. Mistakes go to the table.
+    """Return the entry of `login`, which is `value` in `users`, and its aliases; None if it cannot
+    be used. Mistakes go to the table.
     """
     if not is_name(login):
         users.wrong(login, "is no user name that a query can ask for")
@@ -49,7 +49,7 @@ def is_database(path: Path) -> bool:
     except FileNotFoundError:
         raise
     except OSError:
-        return False  # why it cannot be read, reading it will say
+        return False  # reading it will say why it cannot be read
 
 
 def is_name(name: str) -> bool:

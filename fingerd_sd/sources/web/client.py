@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """One page from one site, over aiohttp: bounded, verified, and never from anywhere else.
 
-The only module that imports aiohttp (3.8, Debian 12's, or newer); it takes a quarter of a second,
-so that web.py imports this one only when it is first asked. It knows no user and keeps nothing.
+This is the only module that imports aiohttp (3.8, Debian 12's, or newer). That takes a quarter of a
+second, so web/source.py imports this module at its first question. It knows no users and keeps
+nothing.
 """
 
 from __future__ import annotations
@@ -29,21 +30,21 @@ CHUNK = 16384  # octets read at once
 CONNECT = 0.8  # of the deadline: beyond it the site is down, not just this page slow
 PORTS = {"http": 80, "https": 443}
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
-# What a site, or what stands before it, says while all of it is unwell: RFC 9110 §15.6, RFC 6585.
+# What a site, or a proxy before it, says while all of it is unwell: RFC 9110 §15.6, RFC 6585.
 UNWELL = frozenset({429, 502, 503, 504})
 WELL = frozenset({200, 304, 404, 410})
 
 HEADERS = {
     "Accept": "text/plain, text/html;q=0.8, text/*;q=0.5",
-    # A few octets that unpack to many are not worth what little is saved.
+    # Compression saves little here, and a few octets could unpack to many.
     "Accept-Encoding": "identity",
     "User-Agent": f"fingerd-sd/{__version__}",
 }
 
 
 class Page(NamedTuple):
-    """What a site said. `status`: 200, 304, 404 or 410. `body` and what follows are of a 200 only;
-    "" where the header is not there.
+    """What a site said. `status`: 200, 304, 404 or 410. Only a 200 has `body` and what follows it;
+    "" for a header that is missing.
     """
 
     status: int
@@ -55,8 +56,8 @@ class Page(NamedTuple):
 
 class Client:
     """Fetches pages. `headers`: sent with each. `max_running`: connections at once; more wait.
-    `timeout`: seconds in which the caller's deadline comes. `context`: for https. To be made and
-    closed in a running loop.
+    `timeout`: seconds until the caller's deadline. `context`: for https. Make and close it in a
+    running loop.
     """
 
     def __init__(
@@ -91,8 +92,8 @@ class Client:
         """Return the page at `url`, following redirects within its site. `conditions`: headers
         such as If-None-Match, with which a 304 may come. RFC 9110, RFC 9111 §4.3.
 
-        Raises SiteError where the site cannot be reached or is unwell, PageError where just this
-        page cannot be used. The caller sets the deadline.
+        Raises SiteError if the site cannot be reached or is unwell, and PageError if only this page
+        cannot be used. The caller sets the deadline.
         """
         try:
             for _ in range(MAX_REDIRECTS + 1):
@@ -101,7 +102,7 @@ class Client:
                 except aiohttp.ClientConnectorError:
                     raise
                 except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
-                    # The site may have closed a connection kept from before just as it was used.
+                    # The site may have closed a kept connection just as it was used.
                     page = await self._get(url, conditions)
                 if isinstance(page, Page):
                     return page
@@ -143,7 +144,7 @@ class Client:
         while octets := await response.content.read(CHUNK):
             body += octets
             if len(body) > self._max_body:
-                response.close()  # not to be used for another page: the rest is on its way
+                response.close()  # never for another page: the rest is on its way
                 raise PageError(f"longer than max_body, {self._max_body} octets")
         return bytes(body)
 
@@ -151,8 +152,8 @@ class Client:
 def redirected(url: str, location: str) -> str:
     """Return the address that `location`, a Location header of `url`'s, leads to.
 
-    Raises PageError where that is another site: another scheme, host or port, but for the step from
-    http to https at the same host's usual ports.
+    Raises PageError if that is another site: another scheme, host or port. A step from http to
+    https at the same host's usual ports is allowed.
     """
     try:
         there = urlsplit(urljoin(url, location))
@@ -164,12 +165,12 @@ def redirected(url: str, location: str) -> str:
         raise PageError(f"redirects to another site, {there.scheme}://{there.hostname}")
     if there.username or there.password:
         raise PageError("redirects to an address with a password")
-    # What a browser would mend is mended: blanks, characters that are not ASCII.
+    # Mend what a browser would mend: blanks, characters that are not ASCII.
     return quote(there._replace(fragment="").geturl(), safe="/%:?#[]@!$&'()*+,;=~")
 
 
 def _validator(value: str) -> str:
-    """Return `value` where it can be sent back as it came, else ""."""
+    """Return `value` if it can be sent back as it came, else ""."""
     return value if value.isascii() and value.isprintable() and len(value) < MAX_VALIDATOR else ""
 
 
@@ -178,7 +179,7 @@ def _site(url: SplitResult) -> tuple[str, str, int]:
 
 
 def _summary(error: Exception) -> str:
-    """Return what went wrong, without anything that was sent: headers may hold a password."""
+    """Return what went wrong, without anything that was sent: headers may contain a password."""
     if isinstance(error, aiohttp.ServerTimeoutError):
         return "no connection in time"
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
@@ -189,7 +190,7 @@ def _summary(error: Exception) -> str:
 
 
 class _Resolver(AbstractResolver):
-    """aiohttp's own one uses the loop's threads, for which the process waits when it ends."""
+    """Resolves names. aiohttp's resolver uses the loop's threads, which the exit waits for."""
 
     def __init__(self) -> None:
         self._pool = Pool(MAX_THREADS, "dns")

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""What may go wrong with a page, and how long to leave it, or the whole site, alone after that.
+"""What may go wrong with a page, and how long to leave the page, or the whole site, alone after
+that.
 
-Sans-I/O: the time comes in as an argument. One user's broken page must not take the others' away,
-and a site that is down must not be asked for every query: so both are counted apart.
+Sans-I/O: the time comes in as an argument. One user's broken page must not take other pages away,
+and a site that is down must not get every query: so pages and site are counted apart.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from fingerd_sd.directory.source import SourceError
 
 FIRST = 1.0  # seconds after the first failure; doubled after each more
 LONGEST = 300.0  # seconds: a site that is back is noticed within five minutes
-UNLUCKY = 3  # pages that fail one after the other, with none that does well between: the site fails
+UNLUCKY = 3  # so many pages failing one after the other, with no good one between: the site fails
 
 
 class PageError(SourceError):
@@ -50,13 +51,13 @@ class Site:
         self._unlucky: set[str] = set()
 
     def may_ask(self, now: float) -> bool:
-        """Whether a page may be asked for at `now`: of a site that fails, one at a time, and only
-        when its time has come.
+        """Whether a page may be asked for at `now`. A failing site is asked for one page at a time,
+        and only when its time has come.
         """
         return self.since is None or (now >= self.back_off.until and not self.probing)
 
     def well(self) -> bool:
-        """Count a page, or a word that there is none; return whether the site was failing."""
+        """Count a page, or an answer that there is none; return whether the site was failing."""
         was_failing = self.since is not None
         self.since = None
         self.back_off = BackOff()
@@ -74,6 +75,6 @@ class Site:
         began = self.since is None
         self.since = now if self.since is None else self.since
         self.why = str(error)
-        if now >= self.back_off.until:  # of those that were under way together the first counts
+        if now >= self.back_off.until:  # of requests under way together, the first counts
             self.back_off.failed(now)
         return began

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What `[[source]]` of type "web" may say, checked; fingerd.toml(5) describes each key.
 
-Secrets (a header's value that is a credential) are read when they are first needed, and are shown
-nowhere: not by `check`, not by `ask --explain`, not in the log.
+A secret (a header's value that is a credential) is read at its first use and shown nowhere: not by
+`check`, not by `ask --explain`, not in the log.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ USER = "{user}"
 AIOHTTP = "aiohttp: install python3-aiohttp (Debian, Fedora), python-aiohttp (Arch), aiohttp (PyPI)"
 MAX_TIMEOUT = 3600.0  # seconds
 YEAR = 365 * 86400.0  # seconds
-MAX_BODY = 1 << 20  # octets; of HTML there is a bound of its own, web_text.py
+MAX_BODY = 1 << 20  # octets; HTML has a bound of its own in web/text.py
 MAX_RUNNING = 256  # connections
 MAX_SECRET = 8192  # octets: what servers take as one header
 
 _TOKEN = re.compile("[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a header's name: RFC 9110 §5.6.2
-_VALUE = re.compile("[\t\x20-\x7e]*")  # a header's value, without what is obsolete: §5.5
+_VALUE = re.compile("[\t\x20-\x7e]*")  # a header's value, without obsolete forms: §5.5
 _URL = re.compile("[0-9A-Za-z:/?#\\[\\]@!$&'()*+,;=%._~-]+")  # RFC 3986 §2
 _CREDENTIAL = re.compile("[0-9A-Za-z_.@-]+")
 
@@ -40,7 +40,7 @@ class Credential(NamedTuple):
     name: str
 
     def read(self) -> str:
-        """Return the secret. Raises SourceError, without it, where it cannot be used."""
+        """Return the secret. Raises SourceError, whose text is free of it, if it cannot be used."""
         folder = os.environ.get("CREDENTIALS_DIRECTORY")
         if not folder:
             raise SourceError(self.missing)
@@ -56,7 +56,7 @@ class Credential(NamedTuple):
 
     @property
     def missing(self) -> str:
-        """What to do where it was not passed."""
+        """What to do if it was not passed."""
         return (
             f'the credential "{self.name}" was not passed to this process: finger.service needs'
             f" LoadCredential={self.name}:/its/file"
@@ -68,8 +68,8 @@ Headers: TypeAlias = Mapping[str, str | Credential]
 
 class Options(NamedTuple):
     """`url`: with {user} in its path or query. `timeout`: seconds for one query, waiting included.
-    `max_body`: octets. `ttl`: seconds that an answer, an absence too, may be reused. `stale`:
-    seconds past `ttl` that an old answer may stand in while the site fails. `max_running`:
+    `max_body`: octets. `ttl`: seconds for which an answer, an absence too, may be reused. `stale`:
+    seconds past `ttl` for which an old answer may stand in while the site fails. `max_running`:
     connections at once.
     """
 
@@ -88,8 +88,8 @@ class Options(NamedTuple):
         return f"{parts.scheme}://{parts.netloc}"
 
     def address(self, user: str) -> str | None:
-        """Return the address of the page of `user`, percent-encoded as one segment; None where that
-        could be another place: with a slash (servers decode %2F before they look), or where the
+        """Return the address of the page of `user`, percent-encoded as one segment. None if that
+        could lead elsewhere: the name has a slash (servers decode %2F before they look), or the
         segment would be "." or ".." (RFC 3986 §3.3).
         """
         if not user or "/" in user or "\\" in user:
@@ -166,7 +166,7 @@ def _read_headers(table: Table) -> Headers:
 
 
 def _look_for(credential: Credential, table: Table) -> None:
-    """Warn of a credential that was not passed; `check` runs without those of the unit."""
+    """Warn of a credential that was not passed; `check` runs without the unit's credentials."""
     try:
         credential.read()
     except SourceError as error:

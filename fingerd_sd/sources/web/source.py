@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Answers that are pages of a web site, one for each user.
 
-This module keeps what it was told, for `ttl` and, while the site fails, for `stale`; shares what is
-under way; and leaves a site alone that fails. How a page is fetched is web_client.py's, how it
-becomes text web_text.py's; both are imported when first needed.
+This module keeps answers for `ttl` and, while the site fails, for `stale`. Queries for the same
+user share one request, and a failing site is left alone. web/client.py fetches a page, and
+web/text.py turns it into text; both are imported at their first use.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from fingerd_sd.sources.web.ages import age_of
 log = logging.getLogger(__name__)
 
 GRACE = 1.0  # seconds after the deadline: the source keeps it itself, since it may have old answers
-STANDS_IN = 5.0  # seconds that an old answer is reused, then the site is thought of again
+STANDS_IN = 5.0  # seconds that an old answer is reused before the site is asked again
 MAX_KEPT = 8 << 20  # octets of answers kept
-MAX_ABSENT = 1 << 20  # octets of absences kept, apart: names that nobody has push out no answer
-THREADS = 2  # for what takes a processor: HTML, and the import of aiohttp
+MAX_ABSENT = 1 << 20  # octets of absences, kept apart: guessed names push out no answer
+THREADS = 2  # for work on the processor: HTML, and the import of aiohttp
 
 
 def read(table: Table, name: str) -> WebSource:
@@ -45,7 +45,7 @@ def read(table: Table, name: str) -> WebSource:
 
 
 class _Kept(NamedTuple):
-    """A page's text, and when, in monotonic seconds, the site said last that it is so."""
+    """A page's text, and when the site last confirmed it, in monotonic seconds."""
 
     text: str
     etag: str
@@ -54,7 +54,7 @@ class _Kept(NamedTuple):
 
 
 class WebSource:
-    """Asks a web site. A `directory.Source`. `context`: for https; None, the machine's certificate
+    """Asks a web site. A `Source`. `context`: for https; None: the machine's certificate
     authorities. `clock`: monotonic seconds.
     """
 
@@ -94,8 +94,8 @@ class WebSource:
         )
 
     async def find(self, user: str) -> Text | Absent:
-        """Return the page of `user`. Raises SourceError where it cannot be had, and no old answer
-        may stand in. All who ask for a user at the same time share one request.
+        """Return the page of `user`. Raises SourceError if there is none to be had and no old
+        answer may stand in. All queries for a user at the same time share one request.
         """
         url = self._options.address(user)
         if url is None:
@@ -116,7 +116,7 @@ class WebSource:
     def _done(self, user: str, task: asyncio.Task[Text | Absent]) -> None:
         del self._under_way[user]
         if not task.cancelled():
-            task.exception()  # known now, even where nobody has waited for it
+            task.exception()  # looked at, in case nobody has waited for it
 
     async def close(self) -> None:
         """End what is under way, and close the connections."""
@@ -130,7 +130,7 @@ class WebSource:
         self._client = None
 
     async def _ask(self, user: str, url: str, kept: _Kept | None) -> Text | Absent:
-        """Ask the site, unless it is to be left alone; stand in for it where it fails."""
+        """Ask the site, unless it is left alone; give an old answer if it fails."""
         site, now = self._site, self._clock()
         broken = self._broken.get(user, now) or BackOff()
         if not site.may_ask(now):
@@ -216,7 +216,7 @@ class WebSource:
         return Text(kept.text, f"{url}, asked {age_of(age)} ago", max(0, ttl - age))
 
     def _failed(self, user: str, error: SourceError, broken: BackOff) -> None:
-        """Count the failure `error`; tell the journal where the site begins to fail."""
+        """Count the failure `error`; tell the journal if the site begins to fail."""
         if isinstance(error, _BusyError):
             return
         now = self._clock()
@@ -235,11 +235,11 @@ class WebSource:
 
 
 class _BusyError(SourceError):
-    """All connections were in use: no fault of the page, nor of the site."""
+    """All connections were in use: that is no fault of the page or of the site."""
 
 
 def _load(context: ssl.SSLContext | None) -> tuple[type[Client], ssl.SSLContext]:
-    """Import what is dear and, unless `context` is there, read the certificate authorities."""
+    """Import the slow modules and, without a `context`, read the certificate authorities."""
     try:
         import ssl
 

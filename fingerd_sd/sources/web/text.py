@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """A page's octets become text: its charset, and HTML as a text browser would show it.
 
-HTML is read by lxml (libxml2), which is imported when the first such page comes: hostile markup is
-its daily work. Only the layout is done here. Scripts, styles and forms are not part of the text.
+lxml (libxml2) reads HTML, since it is made for hostile markup. It is imported when the first such
+page comes. This module does only the layout. Scripts, styles and forms are not part of the text.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MAX_HTML = 1 << 17
 SNIFF = 1024  # octets in which a page names its charset: HTML, "prescan a byte stream"
 LXML = "lxml: install python3-lxml (Debian, Fedora), python-lxml (Arch), lxml (PyPI)"
 
-# Charsets that pages are written in. Python knows more: some of them unpack, or take for ever.
+# Charsets of real pages. Python knows more codecs: some of them unpack, or take for ever.
 _CHARSETS = ("utf-", "ascii", "iso8859", "cp", "koi8", "gb", "big5", "shift_jis", "euc_", "mac")
 _META = re.compile(rb"""<meta[^>]{0,200}?charset\s*=\s*["']?\s*([\w.:-]{1,40})""", re.I)
 _BLANKS = re.compile("[ \t\n\r\f]+")
@@ -43,7 +43,7 @@ _LINES = _tags("div li dt dd tr section article header footer main nav aside fig
 def to_text(body: bytes, content_type: str) -> str:
     """Return the text of a page whose Content-Type is `content_type`, "" where it has none.
 
-    Raises PageError where it is no text, or is HTML and longer than MAX_HTML, or lxml is not there.
+    Raises PageError if it is not text, if it is HTML longer than MAX_HTML, or if lxml is missing.
     It may take 20 ms for 64 KiB of HTML: call it in a thread.
     """
     kind, _, parameters = content_type.partition(";")
@@ -68,7 +68,7 @@ def _charset(parameters: str) -> str:
 
 
 def _decode(body: bytes, charset: str) -> str:
-    """Return `body` as text: in `charset` where that is one of text, else UTF-8, else Latin-1."""
+    """Return `body` as text: in `charset` if that is one of text, else UTF-8, else Latin-1."""
     name = _codec(charset)
     if not name.startswith(_CHARSETS) or name in ("utf-8", "utf-7"):
         return decode(body)
@@ -76,8 +76,8 @@ def _decode(body: bytes, charset: str) -> str:
 
 
 def _codec(charset: str) -> str:
-    """Return what Python calls `charset`, "" where it has none. Only what there is is looked up:
-    Python remembers every name for ever, and a site can think of ever new ones.
+    """Return Python's name of `charset`, "" if it has none. Only known names are looked up: Python
+    remembers every name for ever, and a site can think of ever new ones.
     """
     name = normalize_encoding(charset).lower()
     name = aliases.get(name, name)
@@ -110,7 +110,7 @@ def html_to_text(html: str) -> str:
         tree = etree.fromstring(octets, parser) if octets.strip() else None
     except etree.LxmlError:
         tree = None
-    if tree is None:  # nothing but comments, or nothing at all
+    if tree is None:  # only comments, or nothing
         return ""
     layout = _Layout()
     skipped = None
@@ -137,7 +137,7 @@ class _Layout:
     def __init__(self) -> None:
         self._done: list[str] = []
         self._line: list[str] = []  # what will become the next line, or the next wrapped lines
-        self._item = ""  # what stands before the line: the sign of a list's item
+        self._item = ""  # the sign of a list's item, which stands before the line
         self._depth = 0  # of lists and quotes
         self._pre = 0
         self._link = 0  # where in _line the text of the link begins
@@ -187,7 +187,7 @@ class _Layout:
         return "".join(f"{line}\n" for line in self._done)
 
     def _break(self, blank: bool = False) -> None:
-        """End the line; `blank`: leave one empty before what comes."""
+        """End the line; `blank`: leave an empty line before the next one."""
         text = "".join(self._line)
         self._line = []
         self._link = 0
