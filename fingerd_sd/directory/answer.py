@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The answer to one query line: what was found, laid out, and what became of the query."""
+"""The answer to one query line: what was found, laid out, and the result for the journal."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def shown_of(line: bytes) -> str:
 
 
 def of_user(finding: Finding, audience: Audience, now: float) -> Answer:
-    """Return what `audience` is told of one user. `now`: seconds since the epoch."""
+    """Return the answer to `audience` about one user. `now`: seconds since the epoch."""
     if finding.entries:
         octets, result = encode(long_form(finding.entries, audience.show, now)), FOUND
     elif finding.failed:
@@ -59,7 +59,7 @@ def of_user(finding: Finding, audience: Audience, now: float) -> Answer:
 
 
 def of_list(listing: Listing, query: Query, audience: Audience, now: float) -> Answer:
-    """Return who is here: RFC 1288 §2.5.1. With /W each of them is told of in the long form.
+    """Return who is here: RFC 1288 §2.5.1. With /W each of them has the long form.
     `now`: seconds since the epoch.
     """
     if not listing.asked:  # no source can tell: to say that nobody is here would be a guess
@@ -78,8 +78,8 @@ def of_list(listing: Listing, query: Query, audience: Audience, now: float) -> A
 
 
 def of_matches(listing: Listing, finding: Finding, audience: Audience, now: float) -> Answer:
-    """Return those with the full name asked for, since no login is called so: RFC 1288 §2.5.3.
-    `finding`: how that was found. `now`: seconds since the epoch.
+    """Return the users with this full name, since no login has this name: RFC 1288 §2.5.3.
+    `finding`: the answer that there is no such login. `now`: seconds since the epoch.
     """
     if listing.rows:
         text = long_form(listing.entries, audience.show, now)

@@ -24,9 +24,9 @@ Find: TypeAlias = Callable[[str, str], Awaitable[Finding]]  # of a user, for an 
 
 
 class Listing(NamedTuple):
-    """Several users: what each is called, and what a query for that name finds. `asked`: whether
-    any source is able to say. `failed`: whether somebody may be missing. `cut`: whether there are
-    more. The rest as in Finding.
+    """Several users: the name of each, and what a query for that name finds. `asked`: whether any
+    source is able to list. `failed`: whether somebody may be missing. `cut`: whether there are
+    more. The rest is as in Finding.
     """
 
     rows: tuple[tuple[str, Entry], ...] = ()

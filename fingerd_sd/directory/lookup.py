@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The directory: sources in order, each with its deadline. The first that knows a user answers.
 
-What must be waited for is imported when somebody waits for it.
+The module that waits is imported when a client must wait.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 class Directory:
     """`sources` in the order in which they are asked. `waits`: whether one of them must be waited
-    for, so that the time of an answer could tell something.
+    for, so that the time of an answer could reveal something.
     """
 
     def __init__(self, sources: Sequence[Mounted]) -> None:
@@ -30,11 +30,13 @@ class Directory:
         self.waits = any(asked.find_now is None for asked in self._asked)
 
     def begin(self, user: str, audience: str) -> Search:
-        """Return the search for `user` by `audience`, gone as far as it goes without waiting."""
+        """Return the search for `user` by `audience`, after as much as is possible without
+        waiting.
+        """
         return Search(self._asked, user, audience)
 
     async def end(self, search: Search) -> Finding:
-        """Return what comes of `search`, with all that must be waited for."""
+        """Return the result of `search`, waiting for what must be waited for."""
         from fingerd_sd.directory.waiting import Failed, answer_of
 
         while (source := search.next) is not None:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The Remote User Information Program of RFC 1288 §2.1: a query line in, an answer out.
 
-All of the server's paths ask here, so their behaviour cannot differ. `ready` has an answer that was
-given before. `begin` answers at once where no source must be waited for, by plain calls: it needs
-no event loop. What it could not answer, `wait` does. It knows no socket and no source.
+All of the server's paths ask this module, so their behaviour cannot differ. `ready` has an answer
+that was given before. `begin` answers at once, by plain calls and without an event loop, if no
+source must be waited for. `wait` answers the other queries. It knows no sockets and no sources.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ from fingerd_sd.protocol.reply import (
 if TYPE_CHECKING:
     from fingerd_sd.directory.waiting import Pending, UnderWay
 
-Timed: TypeAlias = tuple[Answer, float]  # and the seconds that it may be reused
+Timed: TypeAlias = tuple[Answer, float]  # and the seconds for which it may be reused
 
 
 class Begun(NamedTuple):
-    """A query that was admitted, and cannot be answered at once. `search`: as far as it went."""
+    """An admitted query that cannot be answered at once. `search`: what has been done so far."""
 
     line: bytes
     client: Client
@@ -80,8 +80,8 @@ class Ruip:
         self._under_way: UnderWay[Timed] | None = None  # made when something must be waited for
 
     def ready(self, line: bytes, client: Client, now: float) -> Answer | None:
-        """Return the answer to `line` where the same was answered before, and is still good at
-        `now`, in monotonic seconds; else None: then it has not been counted, and `begin` is next.
+        """Return the answer to `line` if the same line was answered before, and the answer is still
+        good at `now`, in monotonic seconds. None: the query has not been counted; ask `begin`.
         """
         answer = self._cache.get((client.audience.name, line), now)
         if answer is None or not client.rate:
@@ -91,8 +91,8 @@ class Ruip:
         return self._counted(answer, client)
 
     def begin(self, line: bytes, client: Client, now: float) -> Answer | Begun:
-        """Return the answer to `line`, one query line with its end or without, where no source must
-        be waited for; else what `wait` goes on from. `now`: monotonic seconds.
+        """Return the answer to `line`, one query line with its end or without, if no source must be
+        waited for; else a `Begun`, from which `wait` goes on. `now`: monotonic seconds.
 
         It never raises for anything that a client or a source does. It logs the unexpected with a
         traceback, and answers with one fixed line.
@@ -106,8 +106,8 @@ class Ruip:
         return said if isinstance(said, Begun) else self._counted(said, client)
 
     def wait(self, begun: Begun) -> Pending[Timed, Answer]:
-        """Return the answer to `begun` as something to wait for; as `begin`, it never fails. Those
-        who ask the same at the same time share one look-up. It needs a running event loop.
+        """Return the answer to `begun` as a result to wait for. Like `begin` it never fails.
+        Clients who ask the same at the same time share one look-up. It needs a running event loop.
         """
         if self._under_way is None:
             from fingerd_sd.directory.waiting import UnderWay
@@ -153,8 +153,8 @@ class Ruip:
         return self.directory.trouble
 
     async def close(self, cancel: bool = False) -> None:
-        """Close the sources once the look-ups under way are over, those of clients that have left
-        too; `cancel`: do not wait for them. Nothing may be begun after this.
+        """Close the sources when the look-ups under way are over, also those of clients that have
+        left; `cancel`: end the look-ups now. Do not call `begin` after this.
         """
         if self._under_way is not None:
             await self._under_way.end(cancel)
@@ -167,7 +167,7 @@ class Ruip:
         return answer
 
     def _keep(self, line: bytes, audience: Audience, answer: Answer, lifetime: float) -> Answer:
-        """Return `answer` to `line`, and have it ready for `lifetime` seconds."""
+        """Return `answer` to `line`, and keep it ready for `lifetime` seconds."""
         if lifetime > 0:
             size = len(answer.octets) + len(answer.query) + len(line)
             self._cache.put((audience.name, line), answer, size, self._clock() + lifetime)
@@ -196,8 +196,8 @@ class Ruip:
             return Begun(line, client, query, None)
         search = self.directory.begin(query.user, audience.name)
         finding = search.finding
-        # Where some source waits, an absence goes with those that had to be waited for, although
-        # none was asked for this audience: so the time does not tell which it is.
+        # If some source waits, an absence leaves as if it had been waited for, although no source
+        # was asked for this audience: so the time does not show which it is.
         more = self.directory.waits or (audience.match_names and audience.list)
         if search.next is not None or (more and not finding.entries):
             return Begun(line, client, query, search)
@@ -205,7 +205,7 @@ class Ruip:
         return self._keep(line, audience, answer, finding.lifetime)
 
     def _finish(self, begun: Begun, said: Timed | BaseException) -> Answer:
-        """Return the answer to the line of `begun`, of what its look-up has said."""
+        """Return the answer to the line of `begun`, made from what its look-up has said."""
         line, client = begun.line, begun.client
         if isinstance(said, BaseException):
             return self._broken(line, said)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""One user, asked of the sources in order: the first that knows the user answers.
+"""The search for one user: it asks the sources in order, and the first that knows the user answers.
 
-Sources that answer at once are asked here, by plain calls. Where one must be waited for, the
-search stops and says so; whoever can wait goes on (lookup.py). It imports no asyncio: a process
-answers its first clients before that is there.
+It asks sources that answer at once by plain calls. When the next source must be waited for, the
+search stops and says so, and directory/lookup.py waits and goes on. It does not import asyncio: a
+process answers its first clients before that is imported.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ Said: TypeAlias = Entry | Absent | None  # of one user, by one source
 
 
 class Finding(NamedTuple):
-    """What the directory says. `entries` is empty where nobody has the user; `failed`, where in
-    that case a source that might have was not able to say. `lifetime`: seconds that this may be
-    reused. `steps`: what each source said, for `ask --explain`.
+    """What the directory says of one user. `entries`: empty if no source has the user. `failed`:
+    whether, in that case, a source failed that might have the user. `lifetime`: seconds for which
+    this may be reused. `steps`: what each source said, for `ask --explain`.
     """
 
     entries: tuple[Entry, ...] = ()
@@ -32,8 +32,8 @@ class Finding(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """A source, the audiences it is for (none means all), and how it answers at once; None: it must
-    be waited for.
+    """A source, the audiences that may ask it (none means all), and how it answers at once; None:
+    it must be waited for.
     """
 
     source: Source
@@ -42,11 +42,11 @@ class Asked(NamedTuple):
 
 
 class Search:
-    """`user`, of the sources that are for `audience`. It never raises for a source's fault: that is
-    logged, with its traceback, and the next source is asked.
+    """The search for `user` in the sources for `audience`. It never raises for a source's fault: it
+    logs the fault with its traceback, and asks the next source.
 
-    `next`: the source that must be waited for; what it says is told to `take` or `fail`. None: the
-    search is over, and `finding` is what came of it; before that it is worth nothing.
+    `next`: the source that must be waited for; pass what it says to `take` or `fail`. None: the
+    search is over, and `finding` is its result; before that `finding` means nothing.
     """
 
     __slots__ = ("_audience", "_failed", "_left", "_lifetime", "_steps", "finding", "next", "user")
@@ -63,13 +63,13 @@ class Search:
         self._go_on()
 
     def take(self, said: Said) -> None:
-        """Go by what `next` has said, and go on."""
+        """Take what `next` has said, and go on."""
         source, self.next = self.next, None
         if source is not None and not self._took(source, said):
             self._go_on()
 
     def fail(self, why: str) -> None:
-        """Go by the failure of `next`, which has been logged, and go on."""
+        """Take the failure of `next`, which has been logged, and go on."""
         source, self.next = self.next, None
         if source is not None:
             self._failing(source, why)
@@ -95,7 +95,7 @@ class Search:
         self._end((), self._failed)
 
     def _took(self, source: Source, said: Said) -> bool:
-        """Go by what `source` has said; return whether it knows the user."""
+        """Take what `source` has said; return whether it knows the user."""
         own = getattr(said, "lifetime", None)
         self._lifetime = min(self._lifetime, source.lifetime if own is None else own)
         if said is None or isinstance(said, Absent):
@@ -110,7 +110,7 @@ class Search:
         self._failed = self._failed or source.name
 
     def _end(self, entries: tuple[Entry, ...], source: str) -> None:
-        # A failure on the way means that a later query may hear another answer: keep none.
+        # After a failure on the way, a later query may get another answer: reuse nothing.
         lifetime = 0 if self._failed else self._lifetime
         failed = bool(self._failed) and not entries
         self.finding = Finding(entries, source, failed, lifetime, tuple(self._steps))
@@ -126,7 +126,7 @@ def summary(error: BaseException) -> str:
 
 
 def log_failure(source: Source, error: BaseException) -> None:
-    """Log that `source` failed, unless the journal knows. A SourceError has no traceback."""
+    """Log that `source` failed, unless the journal has that. A SourceError has no traceback."""
     if isinstance(error, SourceError) and error.told:
         return
     import logging

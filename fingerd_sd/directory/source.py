@@ -69,8 +69,8 @@ class Source(Protocol):
 @runtime_checkable
 class Immediate(Protocol):
     """A source that answers at once, from what it has in memory: no file, no socket, no lock that
-    another may hold. Its users are told of with no task and no thread, before the event loop is
-    even there. One that waits all the same keeps everybody waiting, until the watchdog ends it.
+    another may hold. It is asked without a task or a thread, even before there is an event loop. If
+    such a source waits all the same, everybody waits, until the watchdog ends the process.
     """
 
     def find_now(self, user: str, /) -> Entry | Absent | None:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""What must be waited for: a source within its time, and look-ups that several clients share.
+"""Waiting: for a source within its time, and for look-ups that several clients share.
 
-The only part of the directory that needs an event loop. It is imported when the first query must
-wait.
+This is the only part of the directory that needs an event loop. It is imported when the first query
+must wait.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ A = TypeVar("A")
 
 
 class Failed(Exception):  # noqa: N818  # it is caught by who asks
-    """A source did not say what it was asked for; the text is for the administrator only."""
+    """A source did not answer; the text is for the administrator only."""
 
 
 async def answer_of(source: Source, question: Awaitable[T]) -> T:
-    """Return what `source` says, within its time. Raises Failed, after it was logged, for whatever
-    the source raises: that is its own failure, not ours.
+    """Return what `source` says, within its time. If the source raises anything, log that and raise
+    Failed: it is the source's failure, not ours.
     """
     try:
         async with asyncio.timeout(source.timeout):
@@ -33,7 +33,7 @@ async def answer_of(source: Source, question: Awaitable[T]) -> T:
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if task is not None and task.cancelling():
-            raise  # it is we who are no longer wanted
+            raise  # this task was cancelled, not the source
         failure: BaseException = error
     except Exception as error:
         failure = error
@@ -42,8 +42,8 @@ async def answer_of(source: Source, question: Awaitable[T]) -> T:
 
 
 class Pending(Generic[T, A]):
-    """What is waited for. `finish` makes it of what the look-up said, or of the error that it ended
-    with; others may wait for the same look-up.
+    """A result to wait for. `finish` makes it from what the look-up said, or from the error that
+    ended it. Others may wait for the same look-up.
     """
 
     def __init__(self, task: asyncio.Task[T], finish: Callable[[T | BaseException], A]) -> None:
@@ -51,11 +51,11 @@ class Pending(Generic[T, A]):
         self._finish = finish
 
     def then(self, call: Callable[[A], None]) -> None:
-        """Have `call` called with it, from the loop, once it is there."""
+        """Call `call` with the result, from the loop, when it is there."""
         self._task.add_done_callback(lambda task: call(self._finish(_end_of(task))))
 
     async def result(self) -> A:
-        """Return it. The look-up goes on where nobody waits for it any more."""
+        """Return the result. The look-up goes on even if nobody waits for it any more."""
         await asyncio.wait([self._task])
         return self._finish(_end_of(self._task))
 
@@ -67,8 +67,8 @@ def _end_of(task: asyncio.Task[T]) -> T | BaseException:
 
 
 class UnderWay(Generic[T]):
-    """Look-ups by a key. Those who ask for the same while it is under way share it, and it goes on
-    where one of them leaves.
+    """Look-ups by a key. Clients who ask for the same while a look-up is under way share it. It
+    goes on when one of them leaves.
     """
 
     def __init__(self) -> None:
@@ -80,9 +80,7 @@ class UnderWay(Generic[T]):
         look_up: Callable[[], Coroutine[Any, Any, T]],
         finish: Callable[[T | BaseException], A],
     ) -> Pending[T, A]:
-        """Return what `finish` makes of the look-up of `key`; `look_up` begins it where nobody else
-        has.
-        """
+        """Return what `finish` makes of the look-up of `key`; `look_up` begins one if need be."""
         task = self._tasks.get(key)
         if task is None:
             task = _begun(look_up())
@@ -104,7 +102,7 @@ class UnderWay(Generic[T]):
 
 
 def _begun(coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-    """Return a task of `coroutine`, which has run up to its first wait where Python can do that."""
+    """Return a task of `coroutine`, already run up to its first wait if Python can do that."""
     loop = asyncio.get_running_loop()
     if sys.version_info >= (3, 12):
         return asyncio.Task(coroutine, loop=loop, eager_start=True)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Accepts connections from listening sockets, in a loop of its own on the event loop's reader.
 
-A listening socket is never shut down or listened on here: systemd owns it.
+This module never shuts down or listens on a listening socket: systemd owns it.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from fingerd_sd.serving.sockets import Taker, taker
 log = logging.getLogger(__name__)
 
 BATCH = 64  # accepts for one wake-up: more would starve slow clients and the watchdog
-PAUSE = 0.25  # seconds without accepting where the machine is out of descriptors or memory
-PAUSE_TOLD = 60.0  # seconds between two entries about that at the least
+PAUSE = 0.25  # seconds without accepting while the machine lacks descriptors or memory
+PAUSE_TOLD = 60.0  # least seconds between two log entries about that
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 class Acceptor:
-    """Hands each connection and its peer's address to `serve`, unless `is_full()`: then it waits
-    until `resume` is called. `open`: how many connections are open, for the log. `changed` is
-    called when `paused` has changed.
+    """Hands each connection and its peer's address to `serve`. If `is_full()`, it waits until
+    `resume` is called. `open`: how many connections are open, for the log. `changed` is called
+    when `paused` has changed.
 
-    `paused`: why nothing can be accepted now, "" where it can.
+    `paused`: why nothing can be accepted now; "" if it can.
     """
 
     def __init__(
@@ -58,12 +58,12 @@ class Acceptor:
         self._resume()
 
     def stop(self) -> None:
-        """Take no connection any more: what comes now waits in the backlog for the next process."""
+        """Accept no more connections: new ones wait in the backlog for the next process."""
         self._stopped = True
         self._pause()
 
     def resume(self) -> None:
-        """Accept again where that waited for a connection to go."""
+        """Accept again if accepting has waited for a connection to end."""
         if self._resumer is None:
             self._resume()
 
@@ -83,7 +83,7 @@ class Acceptor:
                 self._loop.add_reader(listener, self._accept, taker(listener))
 
     def _accept(self, take: Taker) -> None:
-        """Take what waits at a listening socket, at most BATCH connections."""
+        """Accept what waits at a listening socket, at most BATCH connections."""
         for _ in range(BATCH):
             if self._is_full():
                 self._pause()  # until one is closed
@@ -102,7 +102,7 @@ class Acceptor:
             self._serve(sock, peer)
 
     def _out_of(self, error: OSError) -> None:
-        """Pause, since accepting at once again would spin; what comes waits in the backlog."""
+        """Pause, since accepting again at once would spin. New connections wait in the backlog."""
         self.paused = f"accepting is paused: {error.strerror}"
         now = self._loop.time()
         if now >= self._pause_told + PAUSE_TOLD:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The end of a connection that takes longer: an answer that does not fit the socket's buffer, and a
-client that goes on sending, whose answer a reset must not overtake.
+"""The end of a connection, when that takes longer: the answer does not fit the socket's buffer, or
+the client goes on sending, so that a reset could overtake its answer.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ import socket
 
 CHUNK = 65536  # octets of an answer between two looks at how much has gone
 LINGER = 2.0  # seconds to go on reading what a client still sends after its answer
-LINGER_OCTETS = 1 << 22  # octets of the same: a client that is still talking then loses its answer
+LINGER_OCTETS = 1 << 22  # octets to read then: a client that sends more loses its answer
 
 
 async def send_rest(
     loop: asyncio.AbstractEventLoop, sock: socket.socket, octets: bytes, sent: int, until: float
 ) -> tuple[int, bool]:
-    """Send `octets` after the first `sent`. Return how many went out, and whether the time ended
-    before the last: `until`, in the loop's seconds. A client that is gone is no error.
+    """Send `octets` after the first `sent`. Return how many went out, and whether the time was over
+    before the last one. `until`: in the loop's seconds. A client that is gone is no error.
     """
     sock.setblocking(False)
     view = memoryview(octets)
@@ -36,7 +36,7 @@ async def send_rest(
 
 
 async def _writable(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
-    """Return when `sock` may take more. Not by `loop.sock_sendall`: where that fails, the error,
+    """Return when `sock` may take more. `loop.sock_sendall` would not do: when it fails, the error,
     its frame and its future hold each other, and the answer, until Python collects them.
     """
     ready = asyncio.Event()
@@ -48,8 +48,8 @@ async def _writable(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> Non
 
 
 async def linger(loop: asyncio.AbstractEventLoop, sock: socket.socket, more: bool) -> None:
-    """Return when `sock` can be closed so that no reset overtakes the answer: where the client has
-    sent more than its line, or is known to (`more`), read and drop, within a bound, until it ends.
+    """Return when `sock` can be closed without a reset that overtakes the answer. If the client has
+    sent more than its line (`more`: it is known to have), read and drop that, within a bound.
     """
     left = LINGER_OCTETS
     try:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Finger as a service: what the process of process/life.py serves on the sockets of port 79.
 
-It exchanges one reading of the configuration for the next, and tells the log of limited clients.
+It exchanges one reading of the configuration for the next, and logs limited clients.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from fingerd_sd.serving.server import QueryLog, Server
 
 log = logging.getLogger(__name__)
 
-CLOSE = 2.0  # seconds that the sources get to close what they keep open, when the process leaves
+CLOSE = 2.0  # seconds that the sources get to close what they keep open, at the exit
 
 
 class Setup(NamedTuple):
-    """What one reading of the configuration amounts to. `idle_exit`: seconds, 0 for never."""
+    """One reading of the configuration. `idle_exit`: seconds, 0 for never."""
 
     ruip: Ruip
     limits: Limits
@@ -36,7 +36,7 @@ class Setup(NamedTuple):
 
 
 class Finger:
-    """Serves finger by `setup`; a `life.Served`."""
+    """Serves finger by `setup`; see process/served.py."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, setup: Setup) -> None:
         self._loop = loop
@@ -49,7 +49,7 @@ class Finger:
 
     @property
     def on_change(self) -> Callable[[], None] | None:
-        """Called once when `counts`, `trouble` or `open` changes; then to be set again."""
+        """Called once when `counts`, `trouble` or `open` changes; it must then be set again."""
         return self._server.on_change
 
     @on_change.setter
@@ -92,10 +92,10 @@ class Finger:
         self._ruip = self._server.ruip = setup.ruip
         self._server.limits = setup.limits
         self._server.query_log = setup.query_log
-        self._tell(self._notices.rest())  # what log_client allowed then it may not allow now
+        self._tell(self._notices.rest())  # log_client may allow less from now on
 
     def stop_accepting(self) -> None:
-        """Take no connection any more; see Server."""
+        """Accept no more connections; see Server."""
         self._server.stop_accepting()
 
     async def drain(self) -> None:
@@ -103,7 +103,7 @@ class Finger:
         await self._server.drain()
 
     async def close(self) -> None:
-        """Have the sources close what they keep open; nobody waits for an answer any more."""
+        """Let the sources close what they keep open, now that no client waits for an answer."""
         closing = [self._loop.create_task(self._ruip.close(cancel=True)), *self._closing]
         await asyncio.wait(closing, timeout=CLOSE)
         self._tell(self._notices.rest())
@@ -120,7 +120,7 @@ class Finger:
         self._tell(self._notices.due(self._loop.time()))
 
     def _tell(self, notices: Iterable[Notice]) -> None:
-        """Log `notices`, and see to it that the next are not forgotten."""
+        """Log `notices`, and set a timer for the next."""
         for notice in notices:
             fields = {
                 "FINGER_CLIENT": notice.client,

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Forwarding, {Q2} of RFC 1288 §2.4: ask another host's finger, and hand its answer back.
+"""Forwarding, {Q2} of RFC 1288 §2.4: ask another host's finger, and return its answer.
 
-Which hosts, for whom, and how long a chain may be is policy.py's. Here the host becomes addresses,
-each of which is looked at before it is connected to, so that no name can lead back to this machine
-or into the network that it stands in. Nothing is kept: another host's answer has no known life.
+policy/ and protocol/hosts.py say which hosts, for whom, and how long a chain may be. This module
+turns the host into addresses and examines each before it connects, so that no name can lead back to
+this machine or into its network. It keeps nothing: the lifetime of another host's answer is
+unknown.
 """
 
 from __future__ import annotations
@@ -46,9 +47,9 @@ class Forwarder:
         """Return what the right-most host of `query` answers to the rest of it. `patterns`: the
         audience's, one of which the host matches.
 
-        RFC 1288 §2.4: the answer is over when that host closes. Where the deadline or MAX_OCTETS
-        comes first, it is cut, with a mark. Raises ForwardError where there is none, ForwardDenied
-        where the host's addresses are this machine's or private, and no pattern names it literally.
+        RFC 1288 §2.4: the answer ends when that host closes. If the deadline or MAX_OCTETS comes
+        first, it is cut, with a mark. Raises ForwardError if there is no answer, and ForwardDenied
+        if the host's addresses are this machine's or private, and no pattern names it literally.
         """
         host = query.hosts[-1]
         answer = bytearray()
@@ -90,9 +91,7 @@ class Forwarder:
 async def _connect(
     host: str, endpoints: list[Endpoint]
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Return a connection to the first of `endpoints` that takes one. Raises OSError where none
-    does.
-    """
+    """Return a connection to the first of `endpoints` that takes one; OSError if none does."""
     refused: OSError = OSError(f"{host} has no address")
     for _, (address, port) in endpoints:
         try:
@@ -123,13 +122,13 @@ def _unwrapped(address: Address) -> Address:
 
 
 def _is_own(address: Address) -> bool:
-    """Whether `address` is this machine's: then the kernel would call from it. Nothing is sent:
-    connecting a datagram socket only chooses the way, connect(2).
+    """Whether `address` is this machine's: then the kernel would use it as its own address. Nothing
+    is sent: connecting a datagram socket only chooses the route, connect(2).
     """
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.connect((str(address), PORT))
             return ipaddress.ip_address(probe.getsockname()[0].partition("%")[0]) == address
-    except OSError:  # no way there at all: connecting will say so
+    except OSError:  # no route there: connecting will say so
         return False

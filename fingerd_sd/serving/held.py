@@ -30,8 +30,8 @@ log = logging.getLogger(__name__)
 
 
 class Asked(NamedTuple):
-    """A query whose answer is waited for. `more`: octets that nobody asked for came behind it;
-    `started`: when it was whole, in monotonic seconds.
+    """A query that waits for its answer. `more`: whether unwanted octets came behind it. `started`:
+    when the line was whole, in monotonic seconds.
     """
 
     line: bytes
@@ -53,7 +53,7 @@ class Keeper(Protocol):
         """The query deadline no longer applies."""
 
     def answer_is_due(self, connection: Connection, at: float) -> None:
-        """Have the connection expire at `at`, in the loop's seconds, without its answer."""
+        """Let the connection expire at `at`, in the loop's seconds, without its answer."""
 
     def answer_is_there(self, connection: Connection) -> None:
         """That deadline no longer applies."""
@@ -66,7 +66,7 @@ class Keeper(Protocol):
 
 
 class Connection:
-    """A connection that is held. `key`: what `max_per_client` counts it for, "" for nothing."""
+    """A held connection. `key`: the client for which `max_per_client` counts it; "": none."""
 
     __slots__ = ("_asked", "_buffer", "_keeper", "_reading", "_task", "key", "peer", "sock")
 
@@ -106,7 +106,7 @@ class Connection:
         self._spawn(self._finish(True))
 
     def expire(self) -> None:
-        """Close without an answer where the line took too long; else the answer did: say so."""
+        """Close without an answer if the line took too long; if the answer did, say so."""
         ruip = self._keeper.ruip
         if self._asked is not None:
             self._release(self._asked, ruip.failed(self._asked.line))
@@ -147,7 +147,7 @@ class Connection:
         self._took(octets)
 
     def _took(self, octets: bytes) -> None:
-        """Look whether the line is whole now; `octets` is b"" where the client is done sending."""
+        """Look whether the line is whole now. `octets`: b"" if the client is done sending."""
         buffer = self._buffer = self._buffer + octets
         limit = self._keeper.limits.max_query
         length = line_length(buffer) or (0 if octets else len(buffer))
@@ -160,8 +160,8 @@ class Connection:
             self._answer(buffer[:length], len(buffer) > length, not 0 < length <= limit)
 
     def _answer(self, line: bytes, more: bool, too_long: bool) -> None:
-        """Answer `line` at once where that can be done. `more`: octets that nobody asked for came
-        behind it.
+        """Answer `line` at once if that is possible. `more`: whether unwanted octets came behind
+        it.
         """
         started = time.monotonic()
         ruip = self._keeper.ruip
@@ -178,8 +178,8 @@ class Connection:
             self._send(said, client, more, started)
 
     def _looked_up(self, answer: Answer) -> None:
-        """Send `answer`, which had to be waited for. Where it tells of nobody it leaves at a moment
-        that does not tell why.
+        """Send `answer`, for which the client had to wait. An answer that tells of nobody leaves at
+        a moment that does not show why.
         """
         asked, floor = self._asked, self._keeper.limits.miss_time
         if asked is None:  # it took too long
@@ -198,7 +198,7 @@ class Connection:
         self._send(answer, asked.client, more, asked.started)
 
     def _went_on(self) -> bool:
-        """Whether octets came while the answer was waited for: closing would reset it away."""
+        """Whether octets came while the client waited: closing would reset the answer away."""
         try:
             return bool(self.sock.recv(RECEIVE, AT_ONCE))
         except OSError:  # BlockingIOError: nothing came
@@ -219,7 +219,7 @@ class Connection:
         self._task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        """However the task ended, the connection is closed; a bug in it is logged."""
+        """Close the connection, however the task ended; log a bug in it."""
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error(
                 "Internal error: %s", error, exc_info=error, extra={"event": "INTERNAL_ERROR"}

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """What happens to a connection: the fast path, caps, drain.
 
-A connection is taken (accept.py) and counted in the same step: there is no moment at which it was
-taken and is not yet counted, so leaving when idle loses nobody. Where a whole line is there at once
-and `Ruip` has its answer without waiting, the connection is served on the spot, with no transport
-and no task (the fast path). Every other one is held (held.py).
+A connection is taken (serving/accept.py) and counted in the same step. It is never taken but not
+yet counted, so an idle exit loses no client. If a whole line is there at once and `Ruip` has its
+answer without waiting, the server answers on the spot, with no transport and no task (the fast
+path). Every other connection is held (serving/held.py).
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from fingerd_sd.serving.waiting.deadlines import Deadlines
 from fingerd_sd.serving.waiting.floor import Floor
 from fingerd_sd.serving.waiting.readers import Readers
 
-DRAIN_READING = 2.0  # seconds that a client may still take for its line once the service stops
-MAX_LIMITED = 256  # clients over max_per_client that are told so with care; more just briefly
+DRAIN_READING = 2.0  # seconds that a client still gets for its line when the service stops
+MAX_LIMITED = 256  # clients over max_per_client told with care at once; others just briefly
 
 # Called once for each query: the answer, the client, octets sent, microseconds it took.
 QueryLog = Callable[[Answer, Client, int, int], None]
@@ -35,12 +35,12 @@ QueryLog = Callable[[Answer, Client, int, int], None]
 
 class Server:
     """Serves listening sockets by `ruip`. `ruip`, `limits` and `query_log` may be exchanged at any
-    time; what is under way is finished by the old ones.
+    time; the old ones finish what is under way.
 
     `counts`: queries by result since the start. `taken`: connections accepted since the start;
     `active_at`: when the last one came or went, in monotonic seconds. `on_change` is called once
-    when any of these, or `paused`, changes; it is then to be set again. `on_limited` is called
-    for each query that was limited, instead of the query log.
+    when any of these, or `paused`, changes; it must then be set again. `on_limited` is called for
+    each limited query, in place of the query log.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Server:
 
     @property
     def paused(self) -> str:
-        """Why nothing can be accepted now; "" where it can."""
+        """Why nothing can be accepted now; "" if it can."""
         return self._acceptor.paused
 
     def start(self, listeners: Sequence[socket.socket]) -> None:
@@ -86,12 +86,12 @@ class Server:
         self._acceptor.start(listeners)
 
     def stop_accepting(self) -> None:
-        """Take no connection any more: what comes now waits in the backlog for the next process."""
+        """Accept no more connections: new ones wait in the backlog for the next process."""
         self._acceptor.stop()
 
     async def drain(self) -> None:
-        """Return when no connection is open. Those whose line is not whole get DRAIN_READING
-        seconds for it: who waits in the backlog is waiting for them.
+        """Return when no connection is open. Clients whose line is not whole get DRAIN_READING
+        seconds for it, since the clients in the backlog wait for them.
         """
         self.stop_accepting()
         self._deadlines.bound(self.loop.time() + DRAIN_READING)
@@ -155,8 +155,8 @@ class Server:
         octets: bytes | None,
         started: float,
     ) -> None:
-        """Tell a client that it has too many connections open. Its line may still be on the way, so
-        that closing would reset the answer away: a bounded number of such is closed with care.
+        """Tell a client that it has too many connections open. Its line may still be on the way,
+        so that closing would reset the answer away: close a bounded number of these with care.
         """
         answer = self.ruip.limited(octets or b"")
         sent = send_now(sock, answer.octets)
@@ -183,7 +183,7 @@ class Server:
         self._deadlines.drop(connection)
 
     def answer_is_due(self, connection: Connection, at: float) -> None:
-        """Have `connection` expire at `at`, in the loop's seconds, without its answer."""
+        """Let `connection` expire at `at`, in the loop's seconds, without its answer."""
         self._answers.set(connection, at)
 
     def answer_is_there(self, connection: Connection) -> None:
@@ -191,7 +191,7 @@ class Server:
         self._answers.drop(connection)
 
     def closed(self, connection: Connection) -> None:
-        """`connection` is gone: forget it, and accept again where that waited for one to go."""
+        """`connection` is gone: forget it, and accept again if accepting has waited for that."""
         self.active_at = time.monotonic()
         if self.on_change is not None:
             self._changed()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Calls on one socket, listening or connected, none of which waits."""
+"""Calls on one socket, listening or connected. None of them waits."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ Taker = Callable[[], tuple[socket.socket, str]]
 
 
 def taker(listener: socket.socket) -> Taker:
-    """Return what accepts from `listener`.
+    """Return the function that accepts from `listener`.
 
-    `socket.accept` spends as long on enumerations and names as the kernel on the connection, so the
-    step below it is used where this Python has it. What that returns lacks `makefile` and `with`.
+    `socket.accept` spends as long on enumerations and names as the kernel on the connection. So the
+    function below it is used if this Python has it; its sockets lack `makefile` and `with`.
     """
     accept: Callable[[], tuple[int, Any]] | None = getattr(listener, "_accept", None)
     is_unix = listener.family == socket.AF_UNIX
@@ -41,7 +41,7 @@ def taker(listener: socket.socket) -> Taker:
 
 
 def send_now(sock: socket.socket, octets: bytes) -> int:
-    """Send what `sock` takes at once and return how many octets that was; 0 where its peer is gone.
+    """Send what `sock` takes at once. Return how many octets that was; 0 if its peer is gone.
 
     MSG_MORE holds the last segment back until `shutdown`, so that answer and FIN leave in one.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Deadlines of many, kept by one timer: a timer for each would cost more than what it guards."""
+"""One timer for many deadlines: a timer for each would cost more than what it guards."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ EXPIRED = 16  # deadlines for one turn of the loop: thousands may be over at onc
 
 
 class Deadlines(Generic[T]):
-    """When each item is over, in the loop's seconds. `expire` is called for each that is; it is to
-    drop the item.
+    """The deadline of each item, in the loop's seconds. `expire` is called for each item whose time
+    is over, and must drop it.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, expire: Callable[[T], None]) -> None:
@@ -26,7 +26,7 @@ class Deadlines(Generic[T]):
         self._sweeper: asyncio.TimerHandle | None = None
 
     def set(self, item: T, at: float) -> None:
-        """Have `item` expire at `at`."""
+        """Let `item` expire at `at`."""
         self._at[item] = at
         if self._sweeper is not None and at + SWEEP < self._sweeper.when():
             self._disarm()  # a reload has made deadlines shorter
@@ -37,7 +37,7 @@ class Deadlines(Generic[T]):
         self._at.pop(item, None)
 
     def bound(self, latest: float) -> None:
-        """Have every item expire at `latest`, if not before."""
+        """Let every item expire at `latest`, if not before."""
         self._at = {item: min(at, latest) for item, at in self._at.items()}
         self._disarm()
         self._arm()

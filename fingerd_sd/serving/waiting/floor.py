@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The moment when an answer that tells of nobody may leave: so that its time tells nothing either.
+"""The moment when an answer that tells of nobody may leave, so that its time tells nothing either.
 
 A look-up that finds no account is quicker than one that looks into a home and finds no plan. So
 both leave at a moment that follows from the query's own time and the floor, and not from what the
@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable
 from typing import TypeAlias
 
-GRID = 4  # moments within one floor: what a look-up does later than another stays within one
+GRID = 4  # moments within one floor; differences between look-ups stay within one
 BATCH = 64  # answers for one turn of the loop, as many as it accepts connections
 
 Release: TypeAlias = Callable[[], None]
@@ -28,8 +28,8 @@ class Floor:
         self._timer: asyncio.TimerHandle | None = None
 
     def hold(self, release: Release, since: float, floor: float) -> None:
-        """Have `release` called `floor` seconds after `since`, when the query came; where that is
-        over, at the next multiple of it. A little later in both cases: at a moment of the grid.
+        """Call `release` `floor` seconds after `since`, when the query came. If that is over, call
+        it at the next multiple of `floor`. In both cases it waits for the next moment of the grid.
         """
         now = self._loop.time()
         due = since + floor * max(1, math.ceil((now - since) / floor))
@@ -45,7 +45,7 @@ class Floor:
         self._timer = self._loop.call_at(moment, self._release_due)
 
     def _release_due(self) -> None:
-        """Release in the order of the queries: the order of the look-ups' ends tells something."""
+        """Release in the order of the queries: the order in which look-ups end tells something."""
         self._timer = None
         now = self._loop.time()
         for moment in sorted(moment for moment in self._held if moment <= now):

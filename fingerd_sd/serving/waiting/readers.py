@@ -11,15 +11,15 @@ BATCH = 64  # connections to read from for one wake-up of the loop, as many as i
 
 
 class Waiting(Protocol):
-    """One who waits for octets."""
+    """A connection that waits for octets."""
 
     def readable(self) -> None:
         """Take what has come."""
 
 
 class Readers:
-    """The connections that wait for octets, in an epoll of their own that the loop watches: to add
-    a reader to the loop itself takes more time than to answer, and more memory than the connection.
+    """The connections that wait for octets, in an epoll of their own that the loop watches. Adding
+    a reader to the loop itself takes longer than answering, and more memory than the connection.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -28,7 +28,7 @@ class Readers:
         loop.add_reader(self._epoll.fileno(), self._wake)
 
     def add(self, fd: int, connection: Waiting) -> None:
-        """Have `connection.readable` called while there is something to read."""
+        """Call `connection.readable` while there is something to read."""
         self._waiting[fd] = connection
         self._epoll.register(fd, select.EPOLLIN)
 
@@ -38,7 +38,7 @@ class Readers:
         self._epoll.unregister(fd)
 
     def forget(self, fd: int) -> None:
-        """The same where the socket is about to be closed, which takes it out: epoll(7)."""
+        """The same for a socket that is about to be closed, which takes it out: epoll(7)."""
         del self._waiting[fd]
 
     def _wake(self) -> None:

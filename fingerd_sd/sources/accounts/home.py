@@ -52,8 +52,8 @@ class Home:
         self._uid = uid
         self._fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            # The search permission is wanted here, once, so that "may not look" is never taken
-            # for "is not there": PermissionError where it is missing.
+            # Check the search permission here, once, so that "may not look" is never taken for
+            # "does not exist". Without the permission this raises PermissionError.
             os.stat(".", dir_fd=self._fd)
             self._real = os.readlink(_BY_DESCRIPTOR.format(self._fd))
         except BaseException:

@@ -91,9 +91,7 @@ def _ask(path: Path, query: str, user: str) -> Record | None:
     try:
         database = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=0.5)
         with closing(database):
-            database.text_factory = (
-                decode  # a name that is not UTF-8 is another user's, not an error
-            )
+            database.text_factory = decode  # a name that is not UTF-8 is another user's
             database.set_progress_handler(lambda: 1, MAX_STEPS)
             row = database.execute(query, (user, MAX_FIELD)).fetchone()
     except sqlite3.Error as error:

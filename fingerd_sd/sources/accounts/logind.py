@@ -76,12 +76,7 @@ async def _logged_in(address: str | None) -> list[LoggedIn]:
             found = await asyncio.gather(
                 *(_session(bus, user, path, gate) for _, _, user, _, path in body[0][:MAX_SESSIONS])
             )
-    except (
-        DBusError,
-        ValueError,
-        TypeError,
-        IndexError,
-    ) as error:  # not an answer of logind's form
+    except (DBusError, ValueError, TypeError, IndexError) as error:  # not in logind's form
         raise OSError(str(error)) from error
     finally:
         bus.disconnect()

@@ -31,7 +31,7 @@ MAX_THREADS = 8  # look-ups at once; more wait, each within its deadline
 TIMEOUT = 5.0  # seconds for one look-up
 LIFETIME = 2.0  # seconds: a new plan shows at once, a thousand queries a second cost one look-up
 MAX_UID = 2**32 - 2  # uid_t's last is reserved: systemd's UIDS-GIDS
-NAMES_KEPT = 60.0  # seconds: full names seldom change, and to go through all accounts is dear
+NAMES_KEPT = 60.0  # seconds: full names seldom change, and reading all accounts is slow
 FILES = {  # in a home, by atom; the first that exists counts
     "project": (".project",),
     "plan": (".plan",),

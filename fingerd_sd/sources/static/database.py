@@ -167,6 +167,4 @@ class DatabaseSource:
 
 
 def _logins(rows: Sequence[tuple[Any, ...]]) -> list[str]:
-    return [
-        login for (login,) in rows if isinstance(login, str)
-    ]  # another writer's octets are left out
+    return [login for (login,) in rows if isinstance(login, str)]  # another program wrote octets

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The static directory: users written in the configuration, or in a file of their own.
 
-It reads when the configuration is read, and then answers from memory; it knows no client, no
-policy and no layout. A file that is a database is not read, but asked: database.py.
+It reads the users with the configuration, and then answers from memory. It knows no clients, no
+policy and no layouts. It does not read a database: static/database.py asks that.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 
 class StaticSource:
-    """Users in memory. `name`: of the source, for the journal. It answers at once, lists its users,
-    as RFC 1288 §2.5.5 has a vending machine list its items, and matches full names.
+    """Users in memory. `name`: of the source, for the journal. It answers at once, matches full
+    names, and lists its users, as a vending machine lists its items (RFC 1288 §2.5.5).
     """
 
     timeout = math.inf  # it never waits
@@ -36,9 +36,7 @@ class StaticSource:
     def __init__(self, name: str) -> None:
         self.name = name
         self._exact: dict[str, Entry] = {}
-        self._mixed: dict[
-            str, list[str]
-        ] = {}  # folded name → the names that differ from it in case
+        self._mixed: dict[str, list[str]] = {}  # folded name → those that differ in case
         self._words: words.Index | None = None  # made at its first use
 
     async def find(self, user: str) -> Entry | Absent:
