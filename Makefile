@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-# make run: try it here. make test: the tests. make deb: the Debian package.
-# make check: all that decides whether a change may land.
-# make install: onto a machine run by systemd.
+# make run: try it here. make test: run the tests. make deb: build the Debian package.
+# make check: run everything that decides whether a change may land.
+# make install: install on a machine run by systemd.
 
 PYTHON = /usr/bin/python3
 PREFIX = /usr/local
@@ -18,20 +18,20 @@ CATALOG = $(DESTDIR)$(PREFIX)/lib/systemd/catalog
 CONFIG = $(DESTDIR)/etc/fingerd-sd
 SYSUSERS = $(DESTDIR)$(PREFIX)/lib/sysusers.d
 
-# To build the Debian package: what packaging/debian/control says, and what carries it out.
+# What building the Debian package needs: the packages of packaging/debian/control, and the tools.
 DEB_TOOLS = git build-essential debhelper dh-python pybuild-plugin-pyproject python3-all \
     python3-setuptools python3-aiohttp python3-dbus-fast python3-hypothesis \
     python3-lxml python3-pytest python3-pytest-timeout python3-systemd systemd man-db mandoc
 
-# What the tests try the service with, and what decides beyond them needs to have.
+# The programs that the tests use, and those that the rest of `make check` needs.
 TEST_TOOLS = systemd finger netcat-openbsd openssl dbus-daemon man-db mandoc groff-base gcc libc6-dev \
     strace util-linux
 CHECK_TOOLS = systemd-container mmdebstrap iproute2 util-linux
 
-# Where the runs of `make torture` leave what they saw.
+# The folder for the results of `make torture`.
 TORTURE = build/torture
 
-# Where `make sbom` puts the bills of materials, and what locks, audits and makes them.
+# The bills of materials of `make sbom`, and the tools that lock, audit and make them.
 SBOM = build/sbom
 SUPPLY = build/supply
 LOCKS = requirements-dev.txt requirements-supply.txt
@@ -71,39 +71,39 @@ format: .venv/ready
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
 
-# All that needs no container, on this machine as it is: what cannot be run here is skipped, by name.
+# Every test that needs no container. Tests that cannot run on this machine are skipped, by name.
 test:
 	@packaging/need.sh $(TEST_TOOLS) || echo "Without them some tests are skipped." >&2
 	@$(MAKE) --no-print-directory .venv/ready || echo "There is no .venv." >&2
 	@PYTHON=$(PYTHON) tests/run.sh $(TESTS)
 
-# All that decides whether a change may land. Needs root, and says in one sentence what is missing.
-# TESTED=1 leaves out `make test`, where that has just been run.
+# Everything that decides whether a change may land. It needs root, and says in one sentence what is
+# missing. TESTED=1 leaves out `make test`, if that has just run.
 check: able style types $(if $(TESTED),,test) packages fresh booted
 
 able:
 	@packaging/need.sh $(CHECK_TOOLS)
 	@$(PYTHON) -m tests.fresh --can
 
-# The packages of Debian, Fedora and Arch, the wheel's bill of materials: built and looked into.
+# Builds the packages of Debian, Fedora and Arch and the wheel's bill of materials, and examines them.
 packages: .venv/ready $(SUPPLY)/ready
 	packaging/need.sh $(DEB_TOOLS) lintian rpm makepkg libarchive-tools
 	CI=true .venv/bin/python -m pytest -m packages $(TESTS)
 
-# The commands of the README in fresh roots of each release; FRESH=--all as root and as a user.
+# Runs the README's commands in fresh roots of each release; FRESH=--all as root and as a user.
 fresh: able
 	$(PYTHON) -m tests.fresh $(FRESH)
 
-# The service on booted machines, each with the package that was built on its own release.
+# Tries the service on booted machines, each with the package that was built on its own release.
 booted: able .venv/ready
 	CI=true .venv/bin/python -m pytest -m system -n 2 --dist loadgroup --ignore=tests/system/torture \
 	    $(TESTS)
 
-# Hostile octets by the million, five minutes a target; FUZZ="--seconds 600 html http" for others.
+# Sends hostile octets, five minutes a target; FUZZ="--seconds 600 html http" chooses time and targets.
 fuzz: .venv/ready
 	.venv/bin/python -m tests.fuzz $(FUZZ)
 
-# Load, faults and hostile clients on booted machines, twice; the table goes into docs/torture.md.
+# Load, faults and hostile clients on booted machines, twice. The table goes into docs/torture.md.
 torture: .venv/ready
 	packaging/need.sh systemd-container mmdebstrap iproute2 util-linux gcc libc6-dev $(DEB_TOOLS)
 	rm -rf $(TORTURE)
@@ -124,14 +124,14 @@ lock: $(SUPPLY)/ready
 	    --python-version 3.11 --generate-hashes --custom-compile-command "make lock" $(LOCK) \
 	    --output-file $$lock $${lock%.txt}.in || exit 1; done
 
-# Known holes in the development tools, by PyPI's advisories (AUDIT="-s osv": by osv.dev's). What is
-# not looked up is a failure too.
+# Known holes in the development tools, by PyPI's advisories (AUDIT="-s osv": by osv.dev's). A tool
+# that cannot be looked up is a failure too.
 audit: $(SUPPLY)/ready
 	@$(SUPPLY)/bin/pip-audit --strict --require-hashes --disable-pip --progress-spinner off $(AUDIT) \
 	    $(LOCKS:%=-r %) || { printf '%s\n' 'Not in order: a hole is named above, or the' \
 	    'advisories of something could not be had, and then nothing is known of it.' >&2; exit 1; }
 
-# CycloneDX bills of materials: what the wheel may use, by its extras, and the development tools.
+# CycloneDX bills of materials of the wheel's extras and of the development tools.
 sbom: $(SUPPLY)/ready
 	mkdir -p $(SBOM)
 	sed "s/^dynamic = .*/version = \"$$($(PYTHON) -c 'import fingerd_sd as f; print(f.__version__)')\"/" \
@@ -152,7 +152,7 @@ deb:
 	packaging/deb.sh build/deb
 	@echo "Now: sudo apt install ./$$(echo build/deb/fingerd-sd_*_all.deb)"
 
-# The archive of the source and the wheel, as PyPI, Fedora and Arch take them.
+# The source archive and the wheel, for PyPI, Fedora and Arch.
 dist: .venv/ready
 	rm -rf dist *.egg-info
 	.venv/bin/python -m build --no-isolation
@@ -171,7 +171,7 @@ install: install-data
 	    { systemd-sysusers fingerd-sd.conf; systemctl daemon-reload; journalctl --update-catalog; }
 	@[ -n "$(DESTDIR)" ] || echo "Now: systemctl enable --now finger.socket"
 
-# Everything that is not Python: packages take it from here too, with PREFIX=/usr.
+# Everything that is not Python. The packages use it too, with PREFIX=/usr.
 install-data:
 	install -d $(UNITS) $(DOC)/examples $(MAN)/man5 $(MAN)/man8 $(COMPLETION) $(CATALOG)
 	install -d $(SYSUSERS) $(CONFIG)/conf.d
@@ -188,7 +188,7 @@ install-data:
 	[ -e $(CONFIG)/fingerd.toml ] || \
 	    install -m 644 packaging/example/fingerd.toml $(CONFIG)/fingerd.toml
 
-# The configuration is the administrator's: it goes only where it is what was installed.
+# The configuration is the administrator's: remove it only if it is unchanged.
 uninstall:
 	[ -n "$(DESTDIR)" ] || [ ! -d /run/systemd/system ] || \
 	    systemctl disable --now finger.socket finger.service
