@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Every test here tells the table of ``make torture`` what it did and how it ended."""
+"""Every test here tells the table of ``make torture`` what it did and how it ended; one that fails
+is in it too.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from ..finger import Finger
-from .table import Row, write
+from .table import Row, failed, write
+
+FAILED = pytest.StashKey[bool]()
 
 
 @pytest.fixture
@@ -24,4 +28,22 @@ def tell(finger: Finger, request: pytest.FixtureRequest) -> Iterator[Callable[[s
         print(f"{finger.machine.release}: {what}: {figure}")
 
     yield row
-    assert told, "this test tells the table nothing"
+    assert told or request.node.stash.get(FAILED, False), "this test tells the table nothing"
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Have a failure be a row of the table, whatever has been told before."""
+    outcome = yield
+    report: pytest.TestReport = outcome.get_result()  # type: ignore[attr-defined]
+    if not report.failed or item.stash.get(FAILED, False):
+        return
+    item.stash[FAILED] = True
+    parameters = item.callspec.params if hasattr(item, "callspec") else {}
+    name = item.name.partition("[")[0].removeprefix("test_").replace("_", " ")
+    others = [str(value) for key, value in parameters.items() if key != "booted"]
+    what = ", ".join([name, *others])
+    crash = getattr(report.longrepr, "reprcrash", None)
+    reason = crash.message if crash is not None else str(report.longrepr)
+    path = str(item.path.relative_to(item.config.rootpath))
+    write(Row(what, str(parameters.get("booted")), failed(report.when, reason), path))

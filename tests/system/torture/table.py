@@ -2,7 +2,8 @@
 """The table of ``make torture`` in docs/torture.md: what each test did, and what came of it.
 
 The tests write rows, one JSON object a line, into the file that TORTURE names; this module joins
-the files of several runs and puts the table where the page has its marks.
+the files of several runs and puts the table where the page has its marks. It does so whatever has
+failed, and above the table it says how much.
 """
 
 from __future__ import annotations
@@ -10,14 +11,19 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from .figures import MISSES
+
 BEGIN = "<!-- what make torture wrote: begin -->\n"
 END = "<!-- what make torture wrote: end -->\n"
 NOT_RUN = "–"  # what a run lacks
+FAILED = "**failed**"
+REASON = 200  # characters of a failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +36,13 @@ class Row:
     test: str
 
 
+def failed(when: str, reason: str) -> str:
+    """Return the figure of a test that has failed. `when`: setup, call or teardown."""
+    words = " ".join(reason.split())
+    shown = words if len(words) <= REASON else f"{words[:REASON]}…"
+    return f"{FAILED} ({when}): {shown.replace('|', '/').replace('<', '‹').replace('`', '´')}"
+
+
 def write(row: Row) -> None:
     """Add `row` to the run's file, where there is one."""
     if file := os.environ.get("TORTURE"):
@@ -38,7 +51,9 @@ def write(row: Row) -> None:
 
 
 def read(file: Path) -> list[Row]:
-    """Return the rows of one run, in their order."""
+    """Return the rows of one run, in their order; none where it has not come that far."""
+    if not file.exists():
+        return []
     return [Row(**json.loads(line)) for line in file.read_text(encoding="utf-8").splitlines()]
 
 
@@ -70,16 +85,33 @@ def place(page: str, table: str) -> str:
     return f"{before}{BEGIN}\n{table}\n{END}{rest.split(END)[1]}"
 
 
-def main(page: Path, runs: Sequence[Path]) -> None:
-    """Put the table of `runs` into `page`."""
+def summary(runs: Sequence[Iterable[Row]]) -> str:
+    """Return how many figures miss their bounds, and how much has failed."""
+    figures = [row.figure for run in runs for row in run]
+    missed = sum(figure.count(MISSES) for figure in figures)
+    broken = sum(figure.startswith(FAILED) for figure in figures)
+    bounds = "Each figure keeps its bound."
+    if missed:
+        bounds = f"Figures that miss their bounds: {missed}."
+    failures = "Nothing was lost, wrong, leaked or hung."
+    if broken:
+        failures = f"Tests that failed: {broken}."
+    return f"{bounds} {failures}"
+
+
+def main(page: Path, began: float, files: Sequence[Path]) -> None:
+    """Put the table of the runs in `files` into `page`. `began`: seconds since the epoch."""
+    runs = [read(file) for file in files]
+    many = f"{len(runs)} runs" if len(runs) > 1 else "1 run"
+    differ = "; several figures where the runs differ" if len(runs) > 1 else ""
     about = (
-        f"{len(runs)} runs of `tests/system/torture`, {datetime.now(UTC):%Y-%m-%d},"
-        f" {os.cpu_count()} processors,"
-        f" Linux {os.uname().release.split('-')[0]}; two figures where the runs differ:"
+        f"{many} of `tests/system/torture`, {datetime.now(UTC):%Y-%m-%d},"
+        f" {(time.time() - began) / 60:.0f} minutes, {os.cpu_count()} processors,"
+        f" Linux {os.uname().release.split('-')[0]}{differ}.\n{summary(runs)}"
     )
-    table = lay_out([read(run) for run in runs], about)
+    table = lay_out(runs, about)
     page.write_text(place(page.read_text(encoding="utf-8"), table), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), [Path(run) for run in sys.argv[2:]])
+    main(Path(sys.argv[1]), float(sys.argv[2]), [Path(run) for run in sys.argv[3:]])

@@ -8,20 +8,30 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from statistics import NormalDist, median
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
     """How `other` differs from `one`. `p`: how likely so much is where nothing differs. `auc`: the
-    share of pairs in which `other`'s is the greater, 0.5 for none. `shift`: of the medians.
+    share of pairs in which `other`'s is the greater, 0.5 for none. `shift`: of the medians. Its
+    text is for nanoseconds.
     """
 
     p: float
     auc: float
     shift: float
+
+    @property
+    def apart(self) -> float:
+        """The AUC of whichever is the greater more often: from 0.5 to 1."""
+        return max(self.auc, 1 - self.auc)
+
+    def __str__(self) -> str:
+        return f"{self.shift / 1000:+.2f} µs, AUC {self.auc:.3f}, p {self.p:.2g}"
 
 
 def compare(one: Sequence[float], other: Sequence[float]) -> Difference:
@@ -41,3 +51,11 @@ def compare(one: Sequence[float], other: Sequence[float]) -> Difference:
     beyond = max(0.0, abs(greater - pairs / 2) - 0.5)
     p = 2 * NormalDist().cdf(-beyond / math.sqrt(variance)) if variance > 0 else 1.0
     return Difference(p, greater / pairs, median(other) - median(one))
+
+
+def all_pairs(samples: Mapping[str, Sequence[float]]) -> dict[tuple[str, str], Difference]:
+    """Return how each of `samples` differs from each other, by their names."""
+    return {
+        (one, other): compare(samples[one], samples[other])
+        for one, other in combinations(samples, 2)
+    }
