@@ -19,7 +19,7 @@ T = TypeVar("T")
 A = TypeVar("A")
 
 
-class Failed(Exception):  # noqa: N818  # it is caught by who asks
+class Failed(Exception):  # noqa: N818  # the callers catch it
     """A source did not answer; the text is for the administrator only."""
 
 

@@ -80,7 +80,7 @@ class Service(Generic[S]):
         self._ping()
         self._notify("READY=1", self._status())
         self._await_change()
-        # After a look at who waits already: else a slow start would leave without having served.
+        # First look at the clients that wait: else a slow start would exit without serving.
         self._idle_timer = loop.call_later(0, self._watch_idle)
         log.info("Serving %s", ", ".join(map(_name, self._listeners)), extra={"event": "STARTED"})
         self._warn(self._setup)
@@ -193,7 +193,7 @@ class Service(Generic[S]):
         for warning in setup.warnings:
             log.warning("%s", warning, extra={"event": "CONFIG_WARNING"})
 
-    # --- what systemd is told meanwhile ---
+    # --- messages to systemd meanwhile ---
 
     def _notify(self, *assignments: str) -> None:
         """Tell systemd; if it does not read now, tell it the state of then a moment later."""
