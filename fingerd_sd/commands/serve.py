@@ -11,8 +11,9 @@ import faulthandler
 import logging
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fingerd_sd.commands.building import log_to, ruip_of
 from fingerd_sd.commands.exits import EX_CONFIG, EX_OK, EX_UNAVAILABLE, EX_USAGE
@@ -24,6 +25,9 @@ from fingerd_sd.process.journal import Journal, Queried, open_journal
 from fingerd_sd.process.life import Service
 from fingerd_sd.process.systemd import ActivationError, Notifier, passed_sockets, watchdog_interval
 from fingerd_sd.serving.finger import Finger, Setup
+
+if TYPE_CHECKING:
+    from fingerd_sd.process.pressure import Pressure
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +82,7 @@ def serve(config: Path | None, listen: Sequence[tuple[str, int]]) -> int:
         journal,
         may_idle_out=bool(passed) and os.environ.get("SYSTEMD_EXIT_ON_IDLE") != "0",
         watchdog=watchdog_interval(os.environ),
+        pressure=_pressure(os.environ),
     )
     asyncio.run(service.run())
     return EX_OK
@@ -104,6 +109,15 @@ def _setup(loaded: Settings, journal: Journal) -> Setup:
         loaded.idle_exit,
         loaded.warnings,
     )
+
+
+def _pressure(environment: Mapping[str, str]) -> Pressure | None:
+    """Return what tells when memory is short, where the environment names anything."""
+    if not environment.get("MEMORY_PRESSURE_WATCH"):
+        return None
+    from fingerd_sd.process.pressure import opened
+
+    return opened(environment)
 
 
 def _bind(host: str, port: int) -> socket.socket:

@@ -59,6 +59,11 @@ class Cache(Generic[K, V]):
         self._kept[key] = (value, until, octets)
         self._octets += octets
 
+    def clear(self) -> None:
+        """Forget all that is kept."""
+        self._kept.clear()
+        self._octets = 0
+
     def drop(self, key: K) -> None:
         """Forget the value of `key`, if there is one."""
         kept = self._kept.pop(key, None)

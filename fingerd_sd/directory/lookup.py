@@ -61,6 +61,16 @@ class Directory:
         told = (getattr(mounted.source, "trouble", "") for mounted in self.sources)
         return "; ".join(filter(None, told))
 
+    def give_back(self) -> None:
+        """Have the sources drop what they can have again; never raises for a source's fault."""
+        for mounted in self.sources:
+            give_back = getattr(mounted.source, "give_back", None)
+            if give_back is not None:
+                try:
+                    give_back()
+                except Exception as error:  # as in find
+                    log_failure(mounted.source, error)
+
     async def close(self) -> None:
         """Close what the sources keep open; never raises for a source's fault."""
         for mounted in self.sources:

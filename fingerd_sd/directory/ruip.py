@@ -77,6 +77,7 @@ class Ruip:
         self._clock = clock
         self._wall = wall
         self._cache: Cache[tuple[str, bytes], Answer] = Cache()
+        self.forget = self._cache.clear  # drops all answers that are kept
         self._under_way: UnderWay[Timed] | None = None  # made when something must be waited for
 
     def ready(self, line: bytes, client: Client, now: float) -> Answer | None:

@@ -41,7 +41,9 @@ class Source(Protocol):
 
     Attributes may take the place of the properties. "A source of your own" in ARCHITECTURE.md shows
     a whole source. A source may also have `async def close(self) -> None`, which is called once,
-    after the last question; `trouble: str`, for STATUS= ("" while it is well); and `needs: Needs`.
+    after the last question; `def give_back(self) -> None`, which is called in the loop while memory
+    is short, to drop what the source can have again; `trouble: str`, for STATUS= ("" while it is
+    well); and `needs: Needs`.
     """
 
     @property

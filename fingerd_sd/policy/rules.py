@@ -57,6 +57,10 @@ class Policy:
             client = self._clients[peer] = self._identify(peer)
         return client
 
+    def forget_clients(self) -> None:
+        """Identify each client anew when it asks again. Its rate is not forgotten."""
+        self._clients.clear()
+
     def _identify(self, peer: str) -> Client:
         address: Address = ipaddress.ip_address(peer.partition("%")[0] or LOCAL)
         if address.version == 6 and address.ipv4_mapped is not None:

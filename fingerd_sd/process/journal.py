@@ -72,6 +72,9 @@ class Journal(Protocol):
     def query(self, queried: Queried) -> None:
         """Write the entry of one query."""
 
+    def give_back(self) -> None:
+        """Drop what can be had again: memory is short."""
+
 
 class NativeJournal:
     """journald, by its native protocol."""
@@ -99,6 +102,10 @@ class NativeJournal:
         """Write the entry of one query; see Journal."""
         *about, octets, usec = queried
         self._send(_about(*about) + b"FINGER_BYTES=%d\nFINGER_USEC=%d\n" % (octets, usec))
+
+    def give_back(self) -> None:
+        """Drop the texts of entries; see Journal."""
+        _about.cache_clear()
 
     def _send(self, datagram: bytes) -> None:
         try:
@@ -189,6 +196,9 @@ class StreamJournal:
     def query(self, queried: Queried) -> None:
         """Write the entry of one query as a line; see Journal."""
         self.write(INFO, _line(queried.query, queried.client, queried.result), None, {})
+
+    def give_back(self) -> None:
+        """Nothing is kept; see Journal."""
 
 
 def open_journal(environment: Mapping[str, str]) -> Journal:

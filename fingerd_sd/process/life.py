@@ -13,14 +13,17 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Sequence
-from typing import Generic
+from typing import TYPE_CHECKING, Generic
 
 from fingerd_sd.config.mistakes import ConfigError
 from fingerd_sd.process.journal import Journal
 from fingerd_sd.process.served import S, Served
-from fingerd_sd.process.systemd import Notifier
+from fingerd_sd.process.systemd import Notifier, name_of
 from fingerd_sd.process.threads import Pool
 from fingerd_sd.protocol.text import one_line
+
+if TYPE_CHECKING:
+    from fingerd_sd.process.pressure import Pressure
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +40,7 @@ class Service(Generic[S]):
 
     `serve` makes the server from the first `setup`. `load` reads the configuration anew and raises
     ConfigError if it cannot be used. `may_idle_out`: whether systemd holds the sockets and starts
-    the process again. `watchdog`: seconds between two pings, or None.
+    the process again. `watchdog`: seconds between two pings. `pressure`: that of memory.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class Service(Generic[S]):
         journal: Journal,
         may_idle_out: bool,
         watchdog: float | None,
+        pressure: Pressure | None = None,
     ) -> None:
         self._listeners = listeners
         self._serve = serve
@@ -59,6 +63,7 @@ class Service(Generic[S]):
         self._journal = journal
         self._may_idle_out = may_idle_out
         self._watchdog = watchdog
+        self._pressure = pressure
         self._trouble = ""  # why the configuration on disk is not the one in use
         self._stop = asyncio.Event()
         self._stop_at_once = asyncio.Event()
@@ -80,9 +85,12 @@ class Service(Generic[S]):
         self._ping()
         self._notify("READY=1", self._status())
         self._await_change()
+        if self._pressure is not None:
+            calls = self._served.give_back, self._journal.give_back, self._tell_status
+            self._pressure.watch(loop, *calls)
         # First look at the clients that wait: else a slow start would exit without serving.
         self._idle_timer = loop.call_later(0, self._watch_idle)
-        log.info("Serving %s", ", ".join(map(_name, self._listeners)), extra={"event": "STARTED"})
+        log.info("Serving %s", ", ".join(map(name_of, self._listeners)), extra={"event": "STARTED"})
         self._warn(self._setup)
         await self._stop.wait()
         await self._leave()
@@ -236,14 +244,6 @@ class Service(Generic[S]):
         return f"STATUS={one_line(f'{self._counts()}{trouble}{unwell}', STATUS_LENGTH)}"
 
     def _counts(self) -> str:
-        dropped = self._journal.dropped
-        lost = f"; {dropped} log entries dropped" if dropped else ""
-        return f"{self._served.counts}, {self._served.open} connections open{lost}"
-
-
-def _name(listener: socket.socket) -> str:
-    address = listener.getsockname()
-    if listener.family == socket.AF_UNIX:
-        return str(address)
-    host, port = address[:2]
-    return f"[{host}]:{port}" if listener.family == socket.AF_INET6 else f"{host}:{port}"
+        lost = f"; {self._journal.dropped} log entries dropped" if self._journal.dropped else ""
+        given = f"; {self._pressure.told}" if self._pressure and self._pressure.times else ""
+        return f"{self._served.counts}, {self._served.open} connections open{given}{lost}"

@@ -53,6 +53,9 @@ class Served(Protocol[S_contra]):
     def use(self, setup: S_contra) -> None:
         """Serve by `setup` from now on. The one before finishes what is under way."""
 
+    def give_back(self) -> None:
+        """Drop what can be had again, and nothing that is in use: memory is short."""
+
     def stop_accepting(self) -> None:
         """Accept no more connections: new ones wait for the next process."""
 

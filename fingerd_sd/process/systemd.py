@@ -67,6 +67,15 @@ def passed_sockets(environment: Mapping[str, str]) -> list[Passed]:
     return passed
 
 
+def name_of(listener: socket.socket) -> str:
+    """Return where `listener` listens, as a person writes it: "[::]:79", a path."""
+    address = listener.getsockname()
+    if listener.family == socket.AF_UNIX:
+        return str(address)
+    host, port = address[:2]
+    return f"[{host}]:{port}" if listener.family == socket.AF_INET6 else f"{host}:{port}"
+
+
 class Notifier:
     """Tells systemd how the service is: sd_notify(3). Without systemd it does nothing."""
 

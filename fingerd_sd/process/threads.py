@@ -73,6 +73,7 @@ class Pool:
                         return
                 run = self._work.popleft()
             run()
+            del run  # and what was returned: while it waits a thread keeps nothing
 
 
 class Shared:

@@ -94,6 +94,14 @@ class Finger:
         self._server.query_log = setup.query_log
         self._tell(self._notices.rest())  # log_client may allow less from now on
 
+    def give_back(self) -> None:
+        """Forget kept answers, clients, and what sources can have again. Not rates: who makes
+        memory short would be allowed to ask anew.
+        """
+        self._ruip.forget()
+        self._ruip.policy.forget_clients()
+        self._ruip.directory.give_back()
+
     def stop_accepting(self) -> None:
         """Accept no more connections; see Server."""
         self._server.stop_accepting()

@@ -67,3 +67,14 @@ def test_no_more_is_kept_than_the_limit(puts: list[tuple[int, int, int]]) -> Non
         kept = [got for key in last if (got := cache.get(key, now)) is not None]
         assert set(kept) <= set(last.values())
         assert cache.octets == sum(octets + OVERHEAD for _, octets in kept)
+
+
+def test_a_cache_that_was_cleared_has_all_its_room_again() -> None:
+    cache: Cache[str, str] = Cache(limit=2 * OVERHEAD + 20)
+    cache.put("a", "1", 10, 5)
+    cache.put("b", "2", 10, 5)
+    cache.clear()
+    assert (len(cache), cache.octets, cache.get("a", 0)) == (0, 0, None)
+    cache.put("c", "3", 10, 5)
+    cache.put("d", "4", 10, 5)
+    assert len(cache) == 2

@@ -159,3 +159,22 @@ def test_an_answer_lives_as_long_as_all_who_were_asked_allow(
     sources: list[Told], lifetime: float
 ) -> None:
     assert find(*sources).lifetime == lifetime
+
+
+def test_sources_that_can_give_memory_back_do_and_one_that_fails_keeps_no_other(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Keeps(Told):
+        kept = True
+
+        def give_back(self) -> None:
+            self.kept = False
+
+    class Fails(Told):
+        def give_back(self) -> None:
+            raise ValueError("on fire")
+
+    keeps = Keeps()
+    Directory([Mounted(Told()), Mounted(Fails(name="fails")), Mounted(keeps)]).give_back()
+    assert not keeps.kept
+    assert "on fire" in caplog.text

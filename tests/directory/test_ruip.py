@@ -263,6 +263,20 @@ def test_a_shared_look_up_goes_on_where_one_who_waits_leaves() -> None:
     run(scenario())
 
 
+# --- memory ---
+
+
+def test_what_is_forgotten_is_looked_up_again() -> None:
+    source = Told(HELLO, lifetime=60)
+    house = ruip(source, clock=Clock())
+    assert ask(house, b"alice\r\n").octets == b"hello\r\n"
+    assert ready(house, b"alice\r\n") is not None
+    house.forget()
+    assert ready(house, b"alice\r\n") is None
+    assert ask(house, b"alice\r\n").octets == b"hello\r\n"
+    assert source.asked == ["alice", "alice"]
+
+
 # --- rates ---
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import socket
@@ -282,3 +283,19 @@ def test_runs_under_systemd_socket_activate(tmp_path: Path) -> None:
         process.wait(PATIENCE)
         assert process.stderr is not None
         process.stderr.close()
+
+
+def test_gives_memory_back_where_systemd_says_that_it_is_short(tmp_path: Path) -> None:
+    config = configured(tmp_path, MOSHEZ)
+    os.mkfifo(tmp_path / "pressure")
+    with (
+        listener() as sock,
+        serving(
+            [sock], tmp_path, "--config", config, MEMORY_PRESSURE_WATCH=f"{tmp_path}/pressure"
+        ) as running,
+    ):
+        assert ask(sock, b"moshez\r\n") == b"Happy and well\r\n"
+        (tmp_path / "pressure").write_bytes(b"x")
+        running.wait_for("memory given back 1 time")
+        assert ask(sock, b"moshez\r\n") == b"Happy and well\r\n"
+        assert running.stop() == 0

@@ -151,6 +151,17 @@ def test_clients_are_remembered_within_a_bound(monkeypatch: pytest.MonkeyPatch) 
     assert policy.client("192.0.2.1") is not first
 
 
+def test_a_client_that_was_forgotten_is_the_same_and_its_rate_is_not() -> None:
+    policy = Policy([Audience(rate=1)])
+    client = policy.client("192.0.2.1")
+    assert policy.admit(client, 0.0)
+    policy.forget_clients()
+    again = policy.client("192.0.2.1")
+    assert again == client
+    assert again is not client
+    assert not policy.admit(again, 0.0)
+
+
 # --- refusals ---
 
 

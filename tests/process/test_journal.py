@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 
+from fingerd_sd.process import journal as module
 from fingerd_sd.process.journal import (
     MAX_FIELD,
     MAX_LINE,
@@ -369,3 +370,14 @@ def test_every_event_that_is_logged_has_a_message_id() -> None:
     }
     assert events
     assert events <= set(MESSAGE_IDS)
+
+
+def test_the_texts_of_entries_are_made_again_after_they_were_given_back(
+    journald: Journald, native: NativeJournal
+) -> None:
+    queried = Queried("alice", "192.0.2.1", "everyone", "found", "static", 9, 4)
+    for _ in range(2):
+        native.query(queried)
+        assert journald.entry()["MESSAGE"] == "alice from 192.0.2.1: found"
+        native.give_back()
+        assert module._about.cache_info().currsize == 0

@@ -24,6 +24,7 @@ from fingerd_sd.policy import notices as limited
 from fingerd_sd.process import life as service
 from fingerd_sd.process.journal import JournalHandler, NativeJournal, Queried
 from fingerd_sd.process.life import Service
+from fingerd_sd.process.pressure import Pressure, opened
 from fingerd_sd.process.systemd import Notifier
 from fingerd_sd.protocol.entry import Text
 from fingerd_sd.serving import server
@@ -95,6 +96,9 @@ class QuietJournal:
     def query(self, queried: Queried) -> None:
         pass
 
+    def give_back(self) -> None:
+        pass
+
 
 def setup_of(house: Ruip, idle_exit: float = 0) -> Setup:
     return Setup(house, Limits(), None, idle_exit)
@@ -160,12 +164,14 @@ async def running(
     watchdog: float | None = None,
     systemd: Systemd | None = None,
     listener: socket.socket | None = None,
+    pressure: Pressure | None = None,
 ) -> AsyncIterator[Running]:
     """Run a service until it ends; it is told to stop where a test did not."""
     systemd = systemd or Systemd()
     own = listener or socket.create_server(("127.0.0.1", 0))
+    log = journal or QuietJournal()
     it = Service(
-        [own], Finger, setup, load, systemd, journal or QuietJournal(), may_idle_out, watchdog
+        [own], Finger, setup, load, systemd, log, may_idle_out, watchdog, pressure=pressure
     )
     live = Running(own, systemd, asyncio.create_task(it.run()), it)
     try:
@@ -882,5 +888,28 @@ def test_a_journald_that_is_stuck_does_not_stop_the_service(
                 assert stuck.waiting() + journal.dropped == int(queries)
             if journal._socket is not None:
                 journal._socket.close()
+
+    run(scenario())
+
+
+def test_where_memory_is_short_what_was_kept_is_dropped_and_told(tmp_path: Path) -> None:
+    """But not what a rate has left: whoever makes memory short would be given it anew."""
+
+    async def scenario() -> None:
+        os.mkfifo(tmp_path / "pressure")
+        pressure = opened({"MEMORY_PRESSURE_WATCH": str(tmp_path / "pressure")})
+        assert pressure is not None
+        source = Told(Text("hello"), lifetime=float("inf"))
+        setup = setup_of(ruip(source, audiences=[everyone(rate=3)]))
+        async with running(setup, pressure=pressure) as live:
+            assert [await live.ask(b"alice\r\n") for _ in range(2)] == [b"hello\r\n"] * 2
+            assert source.asked == ["alice"]
+            assert "memory" not in live.systemd.status()
+            (tmp_path / "pressure").write_bytes(b"x")
+            await until(lambda: "; memory given back 1 time" in live.systemd.status())
+            assert await live.ask(b"alice\r\n") == b"hello\r\n"
+            assert source.asked == ["alice"] * 2
+            assert await live.ask(b"alice\r\n") == LIMITED
+        pressure.close()
 
     run(scenario())

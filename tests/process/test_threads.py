@@ -6,6 +6,8 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
+import weakref
 from pathlib import Path
 
 import pytest
@@ -126,3 +128,18 @@ def test_a_call_that_never_returns_does_not_keep_the_process() -> None:
         capture_output=True,
     )
     assert done.stdout == b"left\n"
+
+
+def test_a_thread_that_waits_keeps_nothing_of_what_it_returned() -> None:
+    class Large:
+        pass
+
+    pool = Pool(1, "pool-keeps")
+    future = pool.submit(Large)
+    large = weakref.ref(future.result(PATIENCE))
+    assert pool.submit(len, "abc").result(PATIENCE) == 3
+    del future
+    until = time.monotonic() + PATIENCE
+    while large() is not None:
+        assert time.monotonic() < until
+        time.sleep(0.001)

@@ -114,6 +114,10 @@ class AccountsSource:
             self._names_until = time.monotonic() + NAMES_KEPT
         return words.matching(self._names, asked)
 
+    def give_back(self) -> None:
+        """Drop the index of full names."""
+        self._names, self._names_until = {}, 0.0
+
 
 def _all_names(options: Options) -> words.Index:
     """Return the full names of the accounts of people. It blocks."""

@@ -71,6 +71,10 @@ class StaticSource:
             self._words = await Shared(Pool(1, self.name)).call("", self._index)
         return words.matching(self._words, asked)
 
+    def give_back(self) -> None:
+        """Drop the index of full names."""
+        self._words = None
+
     def _users(self) -> Iterator[str]:
         """Return the users' own names, without aliases."""
         for name, entry in self._exact.items():

@@ -467,3 +467,26 @@ def test_a_mistake_names_its_key_and_what_is_expected(
     [mistake] = read(values)[1]
     assert mistake.key == f"source[1].{key}"
     assert said in mistake.text
+
+
+def test_full_names_are_read_again_after_they_were_given_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read: list[Options] = []
+
+    def all_names(options: Options) -> dict[str, list[str]]:
+        read.append(options)
+        return {"alice": ["alice"]}
+
+    monkeypatch.setattr(accounts, "_all_names", all_names)
+    source = AccountsSource("accounts", OURS)
+
+    async def scenario() -> None:
+        for times in (1, 2):
+            for _ in range(2):
+                assert await source.match(["Alice"]) == ["alice"]
+                assert len(read) == times
+            source.give_back()
+            assert source._names == {}
+
+    run(scenario())

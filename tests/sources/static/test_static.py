@@ -250,3 +250,12 @@ def test_case_is_forgiven_exactly_where_one_name_fits(users: dict[str, str], ask
 def test_an_answer_from_memory_is_valid_until_the_configuration_is_read_again() -> None:
     directory = source("")
     assert directory.lifetime == directory.timeout == float("inf")
+
+
+def test_full_names_are_found_again_after_their_index_was_given_back() -> None:
+    directory = source('[users.alice]\nname = "Alice Liddell"\n')
+    for _ in range(2):
+        assert run(directory.match(["liddell"])) == ["alice"]
+        assert directory._words is not None
+        directory.give_back()
+        assert directory._words is None

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: MIT
+"""Memory pressure: systemd tells when memory is short, and what can be had again is then dropped.
+
+The protocol is that of https://systemd.io/MEMORY_PRESSURE/: the environment names a file of the
+kernel (PSI), a FIFO or a socket. This is imported only where it does, and knows nothing of what is
+dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+import socket
+import stat
+from binascii import a2b_base64
+from collections.abc import Callable, Mapping, Sequence
+
+OFF = "/dev/null"  # what stands for nothing to be watched
+EVERY = 1.0  # seconds between two times at the least: sooner there is little to drop again
+AT_A_TIME = 65536  # octets that are read and dropped: what a FIFO holds
+
+
+def opened(environment: Mapping[str, str]) -> Pressure | None:
+    """Return what to watch. None: nothing, as `environment` wants it, or because what it names
+    cannot be opened or does not tell, such as on a kernel without PSI.
+    """
+    path = environment.get("MEMORY_PRESSURE_WATCH", OFF)
+    if path == OFF:
+        return None
+    pressure = Pressure()
+    try:
+        pressure.open(
+            path, a2b_base64(environment.get("MEMORY_PRESSURE_WRITE", ""), strict_mode=True)
+        )
+    except (OSError, ValueError):
+        pressure.close()
+        return None
+    return pressure
+
+
+class Pressure:
+    """Something that tells of memory pressure. `times`: how often memory was given back."""
+
+    def __init__(self) -> None:
+        self.times = 0
+        self._fd = -1
+        # One of our own: the loop's never looks for EPOLLPRI. The loop watches it in its turn.
+        self._epoll = select.epoll()
+
+    @property
+    def told(self) -> str:
+        """How often memory was given back, in words."""
+        return f"memory given back {self.times} time{'s' if self.times != 1 else ''}"
+
+    def open(self, path: str, first: bytes) -> None:
+        """Open `path` and write `first` to it: what the kernel shall tell of. Raises OSError where
+        that cannot be, or ValueError where it is nothing that can tell.
+        """
+        mode = os.stat(path).st_mode
+        events = select.EPOLLIN
+        if stat.S_ISSOCK(mode):
+            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+            try:
+                sock.connect(path)
+            finally:
+                self._fd = sock.detach()
+        elif stat.S_ISFIFO(mode) or stat.S_ISREG(mode):
+            # A FIFO for writing too, so that there is no end of it when a writer leaves: fifo(7).
+            self._fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        else:
+            raise ValueError(f"{path} is no file, no FIFO and no socket")
+        if stat.S_ISREG(mode):
+            events = select.EPOLLPRI
+            self._epoll.register(self._fd, events)  # an ordinary file is refused, and left alone
+            self._epoll.unregister(self._fd)
+        if first:
+            os.write(self._fd, first)
+        if stat.S_ISFIFO(mode):
+            self._read()  # that was written by this process
+        self._epoll.register(self._fd, events)
+
+    def close(self) -> None:
+        """Let go of it. The loop that watches it must not do so any more."""
+        self._epoll.close()
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def watch(self, loop: asyncio.AbstractEventLoop, *give_back: Callable[[], None]) -> None:
+        """Have all of `give_back` called in `loop` whenever memory is short, every EVERY seconds
+        at most. To be called once.
+        """
+        loop.add_reader(self._epoll.fileno(), self._wake, loop, give_back)
+
+    def _wake(
+        self, loop: asyncio.AbstractEventLoop, give_back: Sequence[Callable[[], None]]
+    ) -> None:
+        for _, events in self._epoll.poll(0):
+            loop.remove_reader(self._epoll.fileno())
+            # The kernel's file has no threshold, or the group of processes is gone: it would tell
+            # for ever. It is not to be read; of all else, what comes is dropped.
+            if events & select.EPOLLERR or (events & select.EPOLLIN and not self._read()):
+                self.close()
+                return
+            self.times += 1
+            loop.call_later(EVERY, self.watch, loop, *give_back)
+            for call in give_back:
+                call()
+            trim()
+
+    def _read(self) -> bool:
+        """Drop what has come. False: there is an end, and nothing comes any more."""
+        try:
+            return bool(os.read(self._fd, AT_A_TIME))
+        except BlockingIOError:
+            return True
+        except OSError:  # reset
+            return False
+
+
+def trim() -> None:
+    """Have the C library give the kernel what it keeps of memory that was freed: malloc_trim(3). Of
+    4 MiB of long answers that are dropped it keeps nearly all, else. A collection of garbage finds
+    nothing besides, and takes longer than all the rest.
+    """
+    try:
+        import ctypes
+
+        ctypes.CDLL(None).malloc_trim(0)
+    except (ImportError, AttributeError, OSError, MemoryError):  # another C library
+        pass
