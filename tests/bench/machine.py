@@ -66,6 +66,7 @@ def machine() -> dict[str, str]:
         "revision": _said("git", "describe", "--always", "--dirty"),
         "processor": f"{_read('/proc/cpuinfo', 'model name')}, {os.cpu_count()} cores",
         "cores": f"servers on {SERVER_CORE}, load on {LOAD_CORE}{same}",
+        "load average at the start": f"{os.getloadavg()[0]:.1f}",
         "kernel": platform.release(),
         "system": _read("/etc/os-release", "PRETTY_NAME="),
         "TCP": f"{_read(f'{tcp}/tcp_congestion_control')}, "
