@@ -111,7 +111,8 @@ class Finger:
         await self._server.drain()
 
     async def close(self) -> None:
-        """Let the sources close what they keep open, now that no client waits for an answer."""
+        """Let the sources close what they keep open, now that no client is waited for."""
+        self._server.abandon()
         closing = [self._loop.create_task(self._ruip.close(cancel=True)), *self._closing]
         await asyncio.wait(closing, timeout=CLOSE)
         self._tell(self._notices.rest())

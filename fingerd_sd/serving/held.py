@@ -30,9 +30,7 @@ log = logging.getLogger(__name__)
 
 
 class Asked(NamedTuple):
-    """A query that waits for its answer. `more`: whether unwanted octets came behind it. `started`:
-    when the line was whole, in monotonic seconds.
-    """
+    """A query that waits for its answer. `more`, `started`: as of `Connection._answer`."""
 
     line: bytes
     client: Client
@@ -124,6 +122,13 @@ class Connection:
             self._keeper.readers.forget(self.sock.fileno())
         self.sock.close()
         self._keeper.closed(self)
+
+    def abandon(self) -> None:
+        """End at once: the process leaves."""
+        if self._task is not None:
+            self._task.cancel()  # its end closes the connection
+        else:
+            self.close()
 
     def _read_on(self) -> None:
         if not self._reading:

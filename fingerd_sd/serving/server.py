@@ -99,6 +99,11 @@ class Server:
             self._all_gone.clear()
             await self._all_gone.wait()
 
+    def abandon(self) -> None:
+        """End the connections that are open, without waiting for anything."""
+        for connection in tuple(self._held):
+            connection.abandon()
+
     # --- serving ---
 
     def _is_full(self) -> bool:

@@ -341,13 +341,15 @@ def test_a_second_signal_waits_for_nobody() -> None:
     async def scenario() -> None:
         slow = Told(Text("slow"), waits=asyncio.Event())
         async with running(setup_of(ruip(slow))) as live:
-            await live.connect().send(b"alice\r\n")
+            peer = live.connect()
+            await peer.send(b"alice\r\n")
             await until(lambda: bool(slow.asked))
             os.kill(os.getpid(), signal.SIGINT)
             await live.told("STOPPING=1")
             assert not live.task.done()
             os.kill(os.getpid(), signal.SIGINT)
             await live.ended()
+            assert await peer.receive() == b""
 
     run(scenario())
 
