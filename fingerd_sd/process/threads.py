@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import deque
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
+from queue import Empty, SimpleQueue
 from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -22,18 +24,32 @@ IDLE = 10.0  # seconds that a thread without work stays
 
 
 class Pool:
-    """At most `size` threads. They are made when there is work, and end after IDLE without any."""
+    """At most `size` threads. A thread starts when there is work for it, and ends when there has
+    been none for a while.
+    """
 
     def __init__(self, size: int, name: str) -> None:
         self._size = size
         self._name = name
-        self._work: deque[Callable[[], None]] = deque()
-        self._changed = threading.Condition()
+        self._work: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._lock = threading.Lock()  # of the counts
         self._threads = 0
-        self._waiting = 0
+        self._free = 0  # threads that wait, and have not been given work
+        self._backlog = 0  # work in the queue that no thread has been given
+
+    def put(self, run: Callable[[], None]) -> None:
+        """Have `run` called in a thread; it must not raise. Raises RuntimeError where no thread can
+        be started.
+        """
+        with self._lock:
+            if self._free:
+                self._free -= 1
+            elif not self._started():
+                self._backlog += 1
+        self._work.put(run)
 
     def submit(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Call `call` in a thread. It is skipped if its future is cancelled before that."""
+        """Call `call` in a thread. A future that is cancelled before that is skipped."""
         future: Future[T] = Future()
 
         def run() -> None:
@@ -46,68 +62,146 @@ class Pool:
             else:
                 future.set_result(result)
 
-        with self._changed:
-            self._work.append(run)
-            if len(self._work) <= self._waiting:
-                self._changed.notify()
-            elif self._threads < self._size:
-                try:
-                    threading.Thread(target=self._serve, name=self._name, daemon=True).start()
-                except RuntimeError:  # the machine has no more: TasksMax=, ulimit
-                    if not self._threads:
-                        self._work.pop()
-                        raise
-                else:
-                    self._threads += 1
+        self.put(run)
         return future
+
+    def _started(self) -> bool:
+        """Start one more thread if there may be one; return whether there is."""
+        if self._threads >= self._size:
+            return False
+        try:
+            threading.Thread(target=self._serve, name=self._name, daemon=True).start()
+        except RuntimeError:  # the machine has no more: TasksMax=, ulimit
+            if not self._threads:
+                raise
+            return False
+        self._threads += 1
+        return True
 
     def _serve(self) -> None:
         while True:
-            with self._changed:
-                while not self._work:
-                    self._waiting += 1
-                    told = self._changed.wait(IDLE)
-                    self._waiting -= 1
-                    if not told and not self._work:
+            try:
+                run = self._work.get(timeout=IDLE)
+            except Empty:
+                with self._lock:
+                    if self._free:
+                        self._free -= 1
                         self._threads -= 1
                         return
-                run = self._work.popleft()
+                continue  # work has just been given to this thread
             run()
-            del run  # and what was returned: while it waits a thread keeps nothing
+            del run  # what it returned is the caller's alone
+            with self._lock:
+                if self._backlog:
+                    self._backlog -= 1
+                else:
+                    self._free += 1
 
 
 class Shared:
-    """Calls in `pool` by a key. Callers that ask for the same while a call is under way share it.
+    """Calls in `pool` by a key: who asks for the same while it is under way shares the one call.
 
-    So a call that hangs holds one thread, however many callers ask again.
+    So a call that hangs holds one thread, however often it is asked for again. One event loop at a
+    time uses it.
     """
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._under_way: dict[Hashable, _Call] = {}
+        self._calls: dict[Hashable, _Call] = {}
+        self._ended: _Ended | None = None
 
     async def call(
         self, key: Hashable, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Return what `call` returns, or raise what it raises; `key` tells one call from another.
 
-        A call that has not begun is dropped when nobody waits for it any more.
+        A call that has not begun is dropped once nobody waits for it.
         """
-        shared = self._under_way.get(key)
+        loop = asyncio.get_running_loop()
+        if self._ended is None or self._ended.loop is not loop:
+            self._ended, self._calls = _Ended(loop), {}
+        waiter: asyncio.Future[T] = loop.create_future()
+        shared = self._calls.get(key)
         if shared is None:
-            shared = self._under_way[key] = _Call(self._pool.submit(call, *args, **kwargs))
-            shared.future.add_done_callback(lambda _: self._under_way.pop(key, None))
-        shared.waiting += 1
+            shared = _Call(partial(call, *args, **kwargs), waiter)
+            self._begin(key, shared, self._ended)
+            self._calls[key] = shared
+        else:
+            shared.waiters.append(waiter)
         try:
-            said: T = await asyncio.shield(asyncio.wrap_future(shared.future))
-            return said
+            return await waiter
         finally:
-            shared.waiting -= 1
-            if not shared.waiting:
-                shared.future.cancel()
+            del waiter  # it has the error whose traceback has this frame
+
+    def _begin(self, key: Hashable, call: _Call, ended: _Ended) -> None:
+        def run() -> None:
+            call.run()
+            ended.put(tell)
+
+        def tell() -> None:
+            if call.dropped and not all(waiter.done() for waiter in call.waiters):
+                self._begin(key, call, ended)  # somebody came while it was dropped
+                return
+            del self._calls[key]
+            call.tell()
+
+        self._pool.put(run)
 
 
 class _Call:
-    def __init__(self, future: Future[Any]) -> None:
-        self.future = future
-        self.waiting = 0
+    """A call that is shared. `waiters`: a future for each who waits. `dropped`: nobody did when it
+    was to begin.
+    """
+
+    def __init__(self, call: Callable[[], Any], waiter: asyncio.Future[Any]) -> None:
+        self.waiters = [waiter]
+        self.dropped = False
+        self._call = call
+        self._result: Any = None
+        self._error: BaseException | None = None
+
+    def run(self) -> None:
+        """Make the call, in a thread, unless nobody waits any more."""
+        self.dropped = all(waiter.cancelled() for waiter in tuple(self.waiters))
+        if not self.dropped:
+            try:
+                self._result = self._call()
+            except BaseException as error:  # the callers', whatever it is
+                self._error = error
+
+    def tell(self) -> None:
+        """Tell those who wait, on the loop."""
+        # What an error leads to, and what holds it, must not hold each other.
+        waiters, self.waiters = self.waiters, []
+        error, self._error = self._error, None
+        for waiter in waiters:
+            if waiter.done():
+                continue
+            if error is None:
+                waiter.set_result(self._result)
+            else:
+                waiter.set_exception(error)
+
+
+class _Ended:
+    """What threads tell `loop`: many ends with one wake-up."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._lock = threading.Lock()
+        self._told: list[Callable[[], None]] = []
+
+    def put(self, told: Callable[[], None]) -> None:
+        """Have `told` called on the loop."""
+        with self._lock:
+            self._told.append(told)
+            wakes = len(self._told) == 1
+        if wakes:
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                self.loop.call_soon_threadsafe(self._tell)
+
+    def _tell(self) -> None:
+        with self._lock:
+            told, self._told = self._told, []
+        for tell in told:
+            tell()

@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+import weakref
+from collections.abc import Callable
 
 import pytest
 
@@ -81,3 +84,53 @@ def test_a_call_that_nobody_waits_for_any_more_is_dropped_unless_it_has_begun() 
 
     asyncio.run(scenario())
     assert called == ["third"]
+
+
+def test_a_call_keeps_nothing_of_what_it_raised() -> None:
+    """A cycle would keep it, and what its frames hold, until Python looks for cycles."""
+
+    class LargeError(Exception):
+        pass
+
+    def fail() -> None:
+        raise LargeError
+
+    async def scenario() -> weakref.ref[LargeError]:
+        try:
+            await Shared(Pool(1, "test")).call("", fail)
+        except LargeError as error:
+            return weakref.ref(error)
+        raise AssertionError
+
+    gc.disable()
+    try:
+        large = asyncio.run(scenario())
+        assert large() is None
+    finally:
+        gc.enable()
+
+
+def test_who_comes_while_a_call_is_dropped_is_told_all_the_same() -> None:
+    """The thread has seen that nobody waits; the loop has not yet heard of it."""
+    held: list[Callable[[], None]] = []
+
+    class Slow(Pool):
+        def put(self, run: Callable[[], None]) -> None:
+            held.append(run)
+
+    async def scenario() -> str:
+        shared = Shared(Slow(1, "test"))
+        leaver = asyncio.create_task(shared.call("key", "abc".upper))
+        await asyncio.sleep(0)
+        leaver.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await leaver
+        held.pop()()  # it is dropped
+        comer = asyncio.create_task(shared.call("key", "abc".upper))
+        await asyncio.sleep(0)
+        while not held:
+            await asyncio.sleep(0)
+        held.pop()()
+        return await comer
+
+    assert asyncio.run(scenario()) == "ABC"
