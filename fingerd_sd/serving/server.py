@@ -18,6 +18,7 @@ from fingerd_sd.config.server import Limits
 from fingerd_sd.directory.answer import LIMIT, RESULTS, Answer
 from fingerd_sd.directory.ruip import Begun, Ruip
 from fingerd_sd.policy.rules import Client
+from fingerd_sd.process.descriptors import for_connections
 from fingerd_sd.protocol.query import line_length
 from fingerd_sd.serving.accept import Acceptor
 from fingerd_sd.serving.held import Connection
@@ -67,6 +68,7 @@ class Server:
         self._held: set[Connection] = set()
         self._deadlines: Deadlines[Connection] = Deadlines(loop, Connection.expire)  # of lines
         self._answers: Deadlines[Connection] = Deadlines(loop, Connection.expire)
+        self._room = for_connections()
         self._per_client: dict[str, int] = {}
         self._limited = 0
         self._all_gone = asyncio.Event()
@@ -107,7 +109,7 @@ class Server:
     # --- serving ---
 
     def _is_full(self) -> bool:
-        return len(self._held) >= self.limits.max_connections
+        return len(self._held) >= min(self.limits.max_connections, self._room)
 
     def _serve(self, sock: socket.socket, peer: str) -> None:
         self.taken += 1

@@ -388,10 +388,10 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AccountsSource:
     seen = [LoggedIn(login, NOW, f"no/{login}") for login in (*logins, "carol", "bob")]
 
     class Here:
-        async def of(self, user: str) -> tuple[tuple[Session, ...] | None, str]:
+        def of(self, user: str) -> tuple[tuple[Session, ...] | None, str]:
             return tuple(Session(NOON, one.tty) for one in seen if one.user == user), "logind"
 
-        async def who(self) -> list[str]:
+        def who(self) -> list[str]:
             return [one.user for one in seen]
 
     here: Any = Here()

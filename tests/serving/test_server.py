@@ -31,6 +31,28 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deadlines, "SWEEP", 0.001)
 
 
+# --- descriptors ---
+
+
+def test_connections_leave_descriptors_to_look_ups(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who comes when the others have all but those waits, until one of them goes."""
+    monkeypatch.setattr(server, "for_connections", lambda: 2)
+
+    async def scenario() -> None:
+        async with serving(village()) as house:
+            held = [house.connect() for _ in range(2)]
+            await until(lambda: house.server.open == 2)
+            with house.connect() as third:
+                await third.send(b"moshez\r\n")
+                await turns(20)
+                assert (house.server.taken, house.server.open) == (2, 2)
+                await held[0].send(b"alice\r\n")
+                assert await held[0].receive() == ALICE
+                assert await third.receive() == HAPPY
+
+    run(scenario())
+
+
 # --- deadlines ---
 
 

@@ -50,12 +50,12 @@ class Home:
     def __init__(self, path: str, uid: int) -> None:
         self.path = path
         self._uid = uid
+        self._real = ""  # its path without links, once it is needed
         self._fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             # Check the search permission here, once, so that "may not look" is never taken for
             # "does not exist". Without the permission this raises PermissionError.
             os.stat(".", dir_fd=self._fd)
-            self._real = os.readlink(_BY_DESCRIPTOR.format(self._fd))
         except BaseException:
             os.close(self._fd)
             raise
@@ -96,7 +96,7 @@ class Home:
         except OSError as error:
             raise _unreadable(path, error) from None
         try:
-            self._check(path, place)
+            size = self._check(path, place)
             fd = os.open(
                 _BY_DESCRIPTOR.format(place),
                 os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC,
@@ -105,16 +105,19 @@ class Home:
             raise _unreadable(path, error) from None
         finally:
             os.close(place)
-        with open(fd, "rb") as stream:
-            try:
-                octets = stream.read(MAX_USER_FILE + 1)
-            except OSError as error:
-                raise _unreadable(path, error) from None
+        try:
+            octets = _read(fd, MAX_USER_FILE + 1, size)
+        except OSError as error:
+            raise _unreadable(path, error) from None
+        finally:
+            os.close(fd)
         text, cut = decode_cut(octets, MAX_USER_FILE)
         return UserFile(f"{text}\n{CUT_MARK}\n" if cut else text, path)
 
-    def _check(self, path: str, place: int) -> None:
+    def _check(self, path: str, place: int) -> int:
+        """Return the size in octets of what was opened as `place`. Raises Hidden."""
         status = os.fstat(place)
+        self._real = self._real or os.readlink(_BY_DESCRIPTOR.format(self._fd))
         real = os.readlink(_BY_DESCRIPTOR.format(place))
         if not real.startswith(self._real.rstrip("/") + "/"):
             raise Hidden(f"{path}: leads out of the home")
@@ -122,6 +125,18 @@ class Home:
             raise Hidden(f"{path}: not a regular file")
         if status.st_uid != self._uid:
             raise Hidden(f"{path}: not owned by the user")
+        return status.st_size
+
+
+def _read(fd: int, limit: int, size: int) -> bytes:
+    """Return at most `limit` octets of a file that had `size` when it was looked at. By hand: a
+    buffered file takes longer to make than a plan to read.
+    """
+    octets = part = os.read(fd, min(size + 1, limit))
+    while part and size < len(octets) < limit:  # it has grown, or tells no size
+        part = os.read(fd, limit - len(octets))
+        octets += part
+    return octets
 
 
 def _unreadable(path: str, error: OSError) -> Exception:

@@ -2,26 +2,26 @@
 """Who is logged in on this machine: from logind, or from utmp if there is no logind.
 
 It knows no policy and no layouts. It keeps the list for a short while, and drops it as soon as
-systemd says that somebody has logged in or out. Nothing here waits on the loop: a pool of threads
-asks D-Bus, utmp and terminals.
+systemd says that somebody has logged in or out. It blocks: ask it in a thread.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import math
 import os
 import re
 import stat
+import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from fingerd_sd.process.systemd import LoginMonitor
-from fingerd_sd.process.threads import Shared
+from fingerd_sd.process.threads import Pool
 from fingerd_sd.protocol.entry import Session
 from fingerd_sd.sources.accounts import logind, utmp
 from fingerd_sd.sources.accounts.logind import LoggedIn
@@ -118,74 +118,99 @@ class _Known(NamedTuple):
 
 
 class Sessions:
-    """The sessions on this machine. `shared`: for calls that may block. `read`: as a Reader.
-    `monitor` makes an object that tells of changes, and may raise OSError. `clock`: monotonic
-    seconds; `wall`: seconds since the epoch.
+    """The sessions on this machine. `read`: as a Reader. `monitor` makes an object that tells of
+    changes, and may raise OSError. `clock`: monotonic seconds; `wall`: seconds since the epoch.
+
+    It is asked in threads, and blocks: for TIMEOUT at the most, and for the terminals, which are in
+    memory. The list itself is read in a thread of its own, so that a bus that hangs holds one.
     """
 
     def __init__(
         self,
-        shared: Shared,
         read: Read,
         monitor: Callable[[], LoginMonitor] = LoginMonitor,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        self._shared = shared
         self._read = read
         self._make_monitor: Callable[[], LoginMonitor] | None = monitor
         self._monitor: LoginMonitor | None = None
         self._clock = clock
         self._wall = wall
+        self._pool = Pool(1, "sessions")
+        self._lock = threading.Lock()  # of all that follows
         self._known: _Known | None = None
+        self._reading: Future[_Known] | None = None
+        self._changes = 0
         self._trouble = ""
         self._quiet_until = -math.inf  # monotonic seconds: after a failure
 
-    async def of(self, user: str) -> tuple[tuple[Session, ...] | None, str]:
-        """Return the sessions of `user`, None if they cannot be known, and their origin, or the
-        reason. It never raises for what logind, utmp or a terminal do.
+    def of(self, user: str) -> tuple[tuple[Session, ...] | None, str]:
+        """Return the sessions of `user`, or None if they cannot be known; and the origin of that,
+        or the reason. It never raises for what logind, utmp or a terminal do.
         """
         try:
-            known = await self._list()
-            seen = [one for one in known.seen if one.user == user]
-            if not seen:
-                return (), f"{known.origin}: not logged in"
-            async with asyncio.timeout(TIMEOUT):
-                found = await self._shared.call(("terminals", user), complete, seen, self._wall())
-        except OSError as error:  # a TimeoutError too
-            return None, str(error) or "the terminals do not answer"
-        return tuple(found), f"{known.origin} and the terminals"
+            known = self._list()
+        except OSError as error:
+            return None, str(error)
+        seen = [one for one in known.seen if one.user == user]
+        if not seen:
+            return (), f"{known.origin}: not logged in"
+        return tuple(complete(seen, self._wall())), f"{known.origin} and the terminals"
 
-    async def who(self) -> list[str] | None:
+    def who(self) -> list[str] | None:
         """Return who is logged in, in no order; None if that cannot be known."""
         try:
-            return list({one.user for one in (await self._list()).seen})
+            return list({one.user for one in self._list().seen})
         except OSError:
             return None
 
-    async def _list(self) -> _Known:
-        """Return the list of sessions, the kept one if it still holds. Raises OSError."""
-        now = self._clock()
-        changed = self._changed()  # before reading: a change during the reading counts next time
-        if self._known is not None and not changed and now < self._known.until:
-            return self._known
-        self._known = None
-        if now < self._quiet_until:
-            raise OSError(self._trouble)
+    def _list(self) -> _Known:
+        """Return the list of sessions, the kept one while it is valid. Raises OSError."""
+        with self._lock:
+            now = self._clock()
+            if self._changed():
+                self._known = None
+                self._changes += 1
+            if self._known is not None and now < self._known.until:
+                return self._known
+            if now < self._quiet_until:
+                raise OSError(self._trouble)
+            if self._reading is None:
+                try:
+                    self._reading = self._pool.submit(self._read_list, now, self._changes)
+                except RuntimeError as error:  # no thread can be started
+                    raise OSError(str(error)) from None
+            reading = self._reading
         try:
-            async with asyncio.timeout(TIMEOUT):
-                seen, origin = await self._shared.call("sessions", self._read)
-        except OSError as error:
+            return reading.result(TIMEOUT)
+        except OSError as error:  # a TimeoutError too: it is one
             trouble = str(error) or "neither logind nor utmp answers in time"
-            if trouble != self._trouble:
-                log.warning("Who is logged in cannot be known: %s", trouble)
-            self._trouble = trouble
-            self._quiet_until = now + BACK_OFF
+            self._failed(trouble, now)
             raise OSError(trouble) from None
-        self._trouble = ""
-        told = self._monitor is not None and origin == LOGIND
-        self._known = _Known(seen, origin, now + (KEPT if told else KEPT_UNTOLD))
-        return self._known
+
+    def _read_list(self, now: float, changes: int) -> _Known:
+        try:
+            seen, origin = self._read()
+        except BaseException:
+            with self._lock:
+                self._reading = None
+            raise
+        with self._lock:
+            self._reading = None
+            self._trouble = ""
+            told = self._monitor is not None and origin == LOGIND
+            known = _Known(seen, origin, now + (KEPT if told else KEPT_UNTOLD))
+            if changes == self._changes:  # else somebody has come or gone meanwhile
+                self._known = known
+        return known
+
+    def _failed(self, trouble: str, now: float) -> None:
+        with self._lock:
+            new, self._trouble = trouble != self._trouble, trouble
+            self._quiet_until = now + BACK_OFF
+        if new:
+            log.warning("Who is logged in cannot be known: %s", trouble)
 
     def _changed(self) -> bool:
         """Whether systemd tells of a change since the last time."""

@@ -17,6 +17,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from fingerd_sd.config.table import Table
+from fingerd_sd.process.descriptors import are_few
 from fingerd_sd.process.threads import Pool, Shared
 from fingerd_sd.protocol.entry import ATOMS, Absent, Person
 from fingerd_sd.protocol.text import decode
@@ -81,7 +82,7 @@ class AccountsSource:
         self.name = name
         self._options = options
         self._shared = Shared(Pool(MAX_THREADS, name))
-        self._sessions = sessions or Sessions(self._shared, Reader())
+        self._sessions = sessions or Sessions(Reader())
         self._names: words.Index = {}
         self._names_until = 0.0  # monotonic seconds
 
@@ -91,23 +92,15 @@ class AccountsSource:
 
     async def find(self, user: str) -> Person | Absent:
         """Return the account `user`, or why it is not shown. Raises OSError if NSS fails."""
-        said = await self._shared.call(("user", user), look_up, user, self._options)
-        if isinstance(said, Absent) or "sessions" not in self._options.atoms:
-            return said
-        sessions, origin = await self._sessions.of(said.login)
-        told = f"{origin}; the last login: {said.origins['sessions']}"
-        origins = MappingProxyType({**said.origins, "sessions": told})
-        return said._replace(sessions=sessions, origins=origins)
+        return await self._shared.call(("user", user), self._look_up, user)
 
     async def who(self) -> Sequence[str] | None:
         """Return who is logged in; None if that cannot be known."""
-        return await self._sessions.who()
+        return await self._shared.call("who", self._sessions.who)
 
     async def match(self, asked: Sequence[str]) -> Sequence[str]:
         """Return the accounts whose full name has all words of `asked`, of those that NSS
-        enumerates.
-
-        Raises OSError if it cannot enumerate.
+        enumerates. Raises OSError if it cannot enumerate.
         """
         if time.monotonic() >= self._names_until:
             self._names = await self._shared.call("names", _all_names, self._options)
@@ -117,6 +110,16 @@ class AccountsSource:
     def give_back(self) -> None:
         """Drop the index of full names."""
         self._names, self._names_until = {}, 0.0
+
+    def _look_up(self, user: str) -> Person | Absent:
+        """Return what `find` does: NSS, home, files and sessions in one visit of a thread."""
+        said = look_up(user, self._options)
+        if isinstance(said, Absent) or "sessions" not in self._options.atoms:
+            return said
+        sessions, origin = self._sessions.of(said.login)
+        told = f"{origin}; the last login: {said.origins['sessions']}"
+        origins = MappingProxyType({**said.origins, "sessions": told})
+        return said._replace(sessions=sessions, origins=origins)
 
 
 def _all_names(options: Options) -> words.Index:
@@ -136,7 +139,7 @@ def look_up(user: str, options: Options) -> Person | Absent:
     do. getpwnam(3) says what an account is. Raises OSError if files cannot be opened.
     """
     found = _look_up(user, options)
-    if isinstance(found, Absent):
+    if isinstance(found, Absent) and are_few():
         _need_descriptors()
     return found
 

@@ -335,12 +335,28 @@ def test_a_file_that_is_swapped_after_the_check_is_the_one_that_was_checked(
     (home / ".plan").write_text("Working.\n")
     check = Home._check
 
-    def check_then_swap(self: Home, path: str, place: int) -> None:
-        check(self, path, place)
+    def check_then_swap(self: Home, path: str, place: int) -> int:
+        size = check(self, path, place)
         (home / ".plan").unlink()
         (home / ".plan").symlink_to(tmp_path / "secret")
+        return size
 
     monkeypatch.setattr(Home, "_check", check_then_swap)
+    assert text(home) == "Working.\n"
+
+
+@pytest.mark.parametrize("told", [0, 3, 9, 100])
+def test_a_file_whose_size_changes_is_read_to_its_end(
+    home: Path, monkeypatch: pytest.MonkeyPatch, told: int
+) -> None:
+    (home / ".plan").write_text("Working.\n")
+    check = Home._check
+
+    def check_before(self: Home, path: str, place: int) -> int:
+        check(self, path, place)
+        return told
+
+    monkeypatch.setattr(Home, "_check", check_before)
     assert text(home) == "Working.\n"
 
 

@@ -3,19 +3,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import os
 import stat
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import cast
 
 import pytest
 
 from fingerd_sd.process.systemd import LoginMonitor
-from fingerd_sd.process.threads import Pool, Shared
 from fingerd_sd.sources.accounts import logind as client
 from fingerd_sd.sources.accounts.logind import LoggedIn, logged_in
 from fingerd_sd.sources.accounts.sessions import (
@@ -267,8 +267,9 @@ class House:
         self.says: list[LoggedIn] | Exception = [LoggedIn("alice", NOW)]
         self.origin = origin
         self.monitor = Monitor()
+        self.began, self.may_read = threading.Event(), threading.Event()
+        self.may_read.set()
         self.sessions = Sessions(
-            Shared(Pool(2, "test")),
             self._read,
             cast("Callable[[], LoginMonitor]", lambda: self.monitor),
             clock=lambda: self.now,
@@ -277,93 +278,97 @@ class House:
 
     def _read(self) -> tuple[Sequence[LoggedIn], str]:
         self.read += 1
+        self.began.set()
+        assert self.may_read.wait(PATIENCE)
         if isinstance(self.says, Exception):
             raise self.says
         return self.says, self.origin
 
-    async def who(self, after: float = 0) -> list[str] | None:
+    def who(self, after: float = 0) -> list[str] | None:
         self.now += after
-        return await self.sessions.who()
+        return self.sessions.who()
 
 
 def test_a_list_is_kept_until_somebody_logs_in_or_out() -> None:
-    async def scenario() -> None:
-        house = House()
-        assert await house.who() == await house.who(KEPT - 1) == ["alice"]
-        assert house.read == 1
-        house.says = [LoggedIn("bob", NOW)]
-        house.monitor.happened = True
-        assert await house.who() == ["bob"]
-        await house.who(KEPT)
-        assert house.read == 3
-
-    asyncio.run(scenario())
+    house = House()
+    assert house.who() == house.who(KEPT - 1) == ["alice"]
+    assert house.read == 1
+    house.says = [LoggedIn("bob", NOW)]
+    house.monitor.happened = True
+    assert house.who() == ["bob"]
+    house.who(KEPT)
+    assert house.read == 3
 
 
 def test_a_list_is_kept_shortly_where_nobody_tells_of_changes() -> None:
-    async def scenario() -> None:
-        house = House("/run/utmp")
-        await house.who()
-        await house.who(KEPT_UNTOLD / 2)
-        assert house.read == 1
-        await house.who(KEPT_UNTOLD / 2)
-        assert house.read == 2
-
-    asyncio.run(scenario())
+    house = House("/run/utmp")
+    house.who()
+    house.who(KEPT_UNTOLD / 2)
+    assert house.read == 1
+    house.who(KEPT_UNTOLD / 2)
+    assert house.read == 2
 
 
 def test_nobody_is_asked_again_at_once_after_a_failure(caplog: pytest.LogCaptureFixture) -> None:
-    async def scenario() -> None:
-        house = House()
-        house.says = OSError("no logind, no utmp")
-        assert await house.who() is None
-        assert await house.sessions.of("alice") == (None, "no logind, no utmp")
-        assert house.read == 1
-        assert await house.who(BACK_OFF) is None
-        house.says = []
-        assert await house.who(BACK_OFF) == []
-        assert await house.sessions.of("alice") == ((), "logind: not logged in")
-
-    asyncio.run(scenario())
+    house = House()
+    house.says = OSError("no logind, no utmp")
+    assert house.who() is None
+    assert house.sessions.of("alice") == (None, "no logind, no utmp")
+    assert house.read == 1
+    assert house.who(BACK_OFF) is None
+    house.says = []
+    assert house.who(BACK_OFF) == []
+    assert house.sessions.of("alice") == ((), "logind: not logged in")
     assert len(caplog.records) == 1  # not one for each query
     assert "no logind, no utmp" in caplog.text
 
 
 def test_those_who_ask_at_once_share_one_list() -> None:
-    async def scenario() -> None:
-        house = House()
-        told = await asyncio.gather(*(house.sessions.of("alice") for _ in range(50)))
-        assert house.read == 1
-        (session,) = complete([LoggedIn("alice", NOW)], NOW)
-        assert {sessions for sessions, _ in told} == {(session,)}
+    house = House()
+    house.may_read.clear()
+    with ThreadPoolExecutor(20) as asking:
+        told = [asking.submit(house.sessions.of, "alice") for _ in range(20)]
+        house.may_read.set()
+    assert house.read == 1
+    (session,) = complete([LoggedIn("alice", NOW)], NOW)
+    assert {future.result()[0] for future in told} == {(session,)}
 
-    asyncio.run(scenario())
+
+def test_a_list_that_was_read_while_somebody_came_is_not_kept() -> None:
+    house = House()
+    house.may_read.clear()
+    with ThreadPoolExecutor(2) as asking:
+        first = asking.submit(house.sessions.who)
+        assert house.began.wait(PATIENCE)
+        house.monitor.happened = True
+        second = asking.submit(house.sessions.who)
+        while house.monitor.happened:
+            time.sleep(0.001)
+        house.may_read.set()
+        assert first.result() == second.result() == ["alice"]
+    house.says = [LoggedIn("bob", NOW)]
+    assert house.who() == ["bob"]
 
 
 def test_a_list_that_hangs_costs_one_thread_and_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fingerd_sd.sources.accounts.sessions.TIMEOUT", 0.01)
     release = threading.Event()
+    calls: list[None] = []
+    began = threading.Event()
 
-    async def scenario() -> None:
-        shared = Shared(Pool(1, "test"))
-        calls: list[None] = []
-        began = threading.Event()
+    def hang() -> tuple[Sequence[LoggedIn], str]:
+        calls.append(None)
+        began.set()
+        release.wait(20)
+        return [], "logind"
 
-        def hang() -> tuple[Sequence[LoggedIn], str]:
-            calls.append(None)
-            began.set()
-            release.wait(20)
-            return [], "logind"
-
-        now = [0.0]
-        sessions = Sessions(shared, hang, clock=lambda: now[0])
+    now = [0.0]
+    sessions = Sessions(hang, clock=lambda: now[0])
+    try:
         for _ in range(5):
-            assert (await sessions.of("alice"))[0] is None
+            assert sessions.of("alice") == (None, "neither logind nor utmp answers in time")
             now[0] += BACK_OFF
         assert began.wait(PATIENCE)
         assert len(calls) == 1
-
-    try:
-        asyncio.run(scenario())
     finally:
         release.set()
