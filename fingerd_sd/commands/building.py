@@ -15,6 +15,7 @@ from fingerd_sd.directory.lookup import Directory
 from fingerd_sd.directory.relay import Relay
 from fingerd_sd.directory.ruip import Ruip
 from fingerd_sd.policy.rules import Policy
+from fingerd_sd.process.hostname import names_of_this_host
 from fingerd_sd.process.journal import Journal, JournalHandler
 
 
@@ -32,7 +33,8 @@ def loaded(config: Path | None) -> Settings | None:
 
 def ruip_of(loaded: Settings) -> Ruip:
     """Return the Ruip that answers by the configuration `loaded`."""
-    policy = Policy(loaded.audiences, loaded.log_client)
+    names = names_of_this_host() if loaded.names is None else loaded.names
+    policy = Policy(loaded.audiences, loaded.log_client, names)
     return Ruip(policy, Directory(loaded.sources), time.monotonic, _forwarder(loaded))
 
 

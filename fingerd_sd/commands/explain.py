@@ -20,9 +20,14 @@ async def explain(policy: Policy, directory: Directory, line: bytes, client: Cli
     networks = ", ".join(map(str, audience.networks))
     lines = [f'audience: "{audience.name}" ({client.address} is in {networks})', _rate(client)]
     try:
-        query = parse(line)
+        asked = parse(line)
     except QueryError as error:
         return [*lines, f"query: malformed: {error}"]
+    query, alike = policy.without_us(asked, str)
+    us = asked.hosts[len(query.hosts) :]
+    lines += [f"query: {host} is this server" for host in reversed(us)]
+    if not alike:
+        lines.append(f"query: {query.hosts[-1]} is this server for clients that connect to it")
     refusal = policy.refusal(query, audience)
     if refusal is not None:
         why = policy.forwarding_denied(query, audience) if query.hosts else "list = false"

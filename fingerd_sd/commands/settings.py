@@ -14,6 +14,7 @@ from fingerd_sd.config.mistakes import ConfigError, Mistake, nearest
 from fingerd_sd.config.server import Limits, read_server
 from fingerd_sd.directory.source import Mounted, Selects
 from fingerd_sd.policy.audience import DEFAULT_SHOW, EVERYONE, Audience, read_audiences
+from fingerd_sd.protocol.hosts import check_names
 from fingerd_sd.sources.mounting import default_sources, read_sources
 
 MAIN = Path("/etc/fingerd-sd/fingerd.toml")
@@ -24,13 +25,15 @@ _SECTIONS = ("server", "audience", "source")
 
 class Settings(NamedTuple):
     """All of the configuration. `idle_exit`: seconds, 0 for never. `log_client`: full, prefix or
-    none. `files`: those that were read. `warnings`: what can be used but is unwise.
+    none. `names`: what the server is called; None: what the machine is. `files`: those that were
+    read. `warnings`: what can be used but is unwise.
     """
 
     limits: Limits
     idle_exit: float
     log_client: str
     log_queries: bool
+    names: tuple[str, ...] | None
     audiences: tuple[Audience, ...]
     sources: tuple[Mounted, ...]
     files: tuple[Path, ...] = ()
@@ -52,7 +55,9 @@ def load(main: Path = MAIN, drop_ins: Path | None = DROP_INS) -> Settings:
                 if not isinstance(value, (dict, list)):
                     text = "stands outside any table; did you mean it under [server]?"
                 mistakes.append(Mistake(layer.file, section, text))
-    server = read_server(table_of(layers, "server", mistakes, warnings))
+    table = table_of(layers, "server", mistakes, warnings)
+    server = read_server(table)
+    check_names(table, server.names or ())
     audiences = read_audiences(tables_of(layers, "audience", mistakes, warnings))
     names = {EVERYONE, *(audience.name for audience in audiences)}
     mounted = read_sources(tables_of(layers, "source", mistakes, warnings), names)

@@ -30,12 +30,15 @@ class Limits(NamedTuple):
 
 
 class ServerKeys(NamedTuple):
-    """All of `[server]`. `idle_exit`: seconds, 0 for never. `log_client`: full, prefix or none."""
+    """All of `[server]`. `idle_exit`: seconds, 0 for never. `log_client`: full, prefix or none.
+    `names`: what the server is called; None: what the machine is called.
+    """
 
     limits: Limits
     idle_exit: float
     log_client: str
     log_queries: bool
+    names: tuple[str, ...] | None
 
 
 def read_server(table: Table) -> ServerKeys:
@@ -63,5 +66,7 @@ def read_server(table: Table) -> ServerKeys:
         )
     log_client = table.choice("log_client", "full", ("full", "prefix", "none"))
     log_queries = table.boolean("log_queries", True)
+    names = table.strings("names", ())
+    named = table.value("names") is not None
     table.close()
-    return ServerKeys(limits, idle_exit, log_client, log_queries)
+    return ServerKeys(limits, idle_exit, log_client, log_queries, names if named else None)

@@ -32,7 +32,7 @@ from fingerd_sd.directory.lookup import Directory
 from fingerd_sd.directory.relay import NAME, ForwardDenied, ForwardError, Relay
 from fingerd_sd.directory.search import Search
 from fingerd_sd.policy.audience import Audience
-from fingerd_sd.policy.rules import Client, Policy
+from fingerd_sd.policy.rules import Client, Here, Policy
 from fingerd_sd.protocol.query import Query, QueryError, parse
 from fingerd_sd.protocol.reply import (
     FORWARDING_DENIED,
@@ -50,12 +50,15 @@ Timed: TypeAlias = tuple[Answer, float]  # and the seconds for which it may be r
 
 
 class Begun(NamedTuple):
-    """An admitted query that cannot be answered at once. `search`: what has been done so far."""
+    """An admitted query that cannot be answered at once. `search`: what has been done so far.
+    `alike`: whether `line` is the same query for all clients of the audience.
+    """
 
     line: bytes
     client: Client
     query: Query
     search: Search | None
+    alike: bool
 
 
 class Ruip:
@@ -91,9 +94,9 @@ class Ruip:
             return self.limited(line)
         return self._counted(answer, client)
 
-    def begin(self, line: bytes, client: Client, now: float) -> Answer | Begun:
+    def begin(self, line: bytes, client: Client, now: float, here: Here = str) -> Answer | Begun:
         """Return the answer to `line`, one query line with its end or without, if no source must be
-        waited for; else a `Begun`, from which `wait` goes on. `now`: monotonic seconds.
+        waited for; else a `Begun` for `wait`. `now`: monotonic seconds. `here`: see rules.Here.
 
         It never raises for anything that a client or a source does. It logs the unexpected with a
         traceback, and answers with one fixed line.
@@ -101,7 +104,7 @@ class Ruip:
         if not self.policy.admit(client, now):
             return self.limited(line)
         try:
-            said = self._at_once(line, client, now)
+            said = self._at_once(line, client, here)
         except Exception as error:
             return self._broken(line, error)
         return said if isinstance(said, Begun) else self._counted(said, client)
@@ -129,9 +132,7 @@ class Ruip:
         return await self.wait(said).result() if isinstance(said, Begun) else said
 
     def malformed(self, line: bytes, client: Client) -> Answer:
-        """Return the answer to octets that are no query line, such as a line that does not end. It
-        counts against the rate like any other.
-        """
+        """Return the answer to octets that are no query line. They count against the rate too."""
         if not self.policy.admit(client, self._clock()):
             return self.limited(line)
         return self._counted(Answer(fixed(MALFORMED), BAD, shown_of(line)), client)
@@ -182,36 +183,36 @@ class Ruip:
         )
         return self.failed(line)
 
-    def _at_once(self, line: bytes, client: Client, now: float) -> Answer | Begun:
+    def _at_once(self, line: bytes, client: Client, here: Here) -> Answer | Begun:
         audience, shown = client.audience, shown_of(line)
         try:
-            query = parse(line)
+            query, alike = self.policy.without_us(parse(line), here)
         except QueryError as error:
             return Answer(fixed(MALFORMED), BAD, shown, steps=(f"not a query: {error}",))
         refusal = self.policy.refusal(query, audience)
         if refusal is not None:
             steps = (f'audience "{audience.name}" may not ask this',)
             answer = Answer(fixed(refusal), REFUSED, shown, steps=steps)
-            return self._keep(line, audience, answer, float("inf"))
+            return self._keep(line, audience, answer, float("inf") if alike else 0)
         if not query.user or query.hosts:
-            return Begun(line, client, query, None)
+            return Begun(line, client, query, None, alike)
         search = self.directory.begin(query.user, audience.name)
         finding = search.finding
         # If some source waits, an absence leaves as if it had been waited for, although no source
         # was asked for this audience: so the time does not show which it is.
         more = self.directory.waits or (audience.match_names and audience.list)
         if search.next is not None or (more and not finding.entries):
-            return Begun(line, client, query, search)
+            return Begun(line, client, query, search, alike)
         answer = of_user(finding, audience, self._wall())._replace(query=shown)
-        return self._keep(line, audience, answer, finding.lifetime)
+        return self._keep(line, audience, answer, finding.lifetime if alike else 0)
 
     def _finish(self, begun: Begun, said: Timed | BaseException) -> Answer:
         """Return the answer to the line of `begun`, made from what its look-up has said."""
         line, client = begun.line, begun.client
         if isinstance(said, BaseException):
             return self._broken(line, said)
-        answer, lifetime = said
-        answer = answer._replace(query=shown_of(line))
+        answer = said[0]._replace(query=shown_of(line))
+        lifetime = said[1] if begun.alike else 0
         return self._counted(self._keep(line, client.audience, answer, lifetime), client)
 
     async def _look_up(self, query: Query, audience: Audience, search: Search | None) -> Timed:

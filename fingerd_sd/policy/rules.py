@@ -7,18 +7,21 @@ Sans-I/O: the client's address and the time come in as arguments.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeAlias
 
 from fingerd_sd.policy.audience import Address, Audience
 from fingerd_sd.policy.rates import Buckets
-from fingerd_sd.protocol.hosts import denied
+from fingerd_sd.protocol.hosts import MAX_HOSTS, denied, literal, same_name
 from fingerd_sd.protocol.query import Query
 from fingerd_sd.protocol.reply import FORWARDING_DENIED, LIST_DENIED
 
 LOCAL = "127.0.0.1"  # what a client on an AF_UNIX socket counts as: it is on this machine
 MAX_CLIENTS = 4096  # clients whose audience is remembered, about 300 octets each
 IPV6_CLIENT = 64  # bits: one subscriber has at least a /64 (RFC 6177), so one /64 is one client
+
+# Returns the address that a client has connected to, as text; "" if there is none or it has no IP.
+Here: TypeAlias = Callable[[], str]
 
 
 class Client(NamedTuple):
@@ -36,12 +39,16 @@ class Client(NamedTuple):
 
 class Policy:
     """The administrator's rules. `audiences`: the first whose networks hold the client wins.
-    `log_client`: what the journal gets of an address: full, prefix or none.
+    `log_client`: what the journal gets of an address: full, prefix or none. `names`: what this
+    server is called, beside the address that a client has connected to; none: not even that.
     """
 
-    def __init__(self, audiences: Sequence[Audience], log_client: str = "full") -> None:
+    def __init__(
+        self, audiences: Sequence[Audience], log_client: str = "full", names: Sequence[str] = ()
+    ) -> None:
         self._audiences = (*audiences, Audience())
         self._log_client = log_client
+        self._names = frozenset(literal(name) or same_name(name) for name in names)
         self._clients: dict[str, Client] = {}
         self._buckets = Buckets()
 
@@ -73,6 +80,22 @@ class Policy:
         return Client(
             text, _logged(text, self._log_client), key, audience, audience.rate_of(address)
         )
+
+    def without_us(self, query: Query, here: Here) -> tuple[Query, bool]:
+        """Return `query` without the hosts at its right end that are this server: RFC 1288 §2.4
+        asks the right-most host for the rest. And whether that is so for all clients: it is not if
+        it depends on `here`.
+        """
+        left, alike = len(query.hosts), True
+        while 0 < left <= MAX_HOSTS and self._names:
+            host = query.hosts[left - 1]
+            address = literal(host)
+            if (address or same_name(host)) not in self._names:
+                alike = alike and not address
+                if not address or address != literal(here()):
+                    break
+            left -= 1
+        return query._replace(hosts=query.hosts[:left]), alike
 
     def refusal(self, query: Query, audience: Audience) -> str | None:
         """Return the refusal of `query`, or None if it may be answered. RFC 1288 §3.2.1 and

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Which hosts a {Q2} may be relayed to: names, patterns, the length of a chain. RFC 1288 §3.2.1.
+"""The hosts of a {Q2}: how they are compared, and which it may be relayed to: names, patterns, the
+length of a chain. RFC 1288 §3.2.1.
 
 Sans-I/O: serving/forward.py turns a name into addresses.
 """
@@ -46,6 +47,17 @@ def check_patterns(table: Table, forward: bool, patterns: Sequence[str], everybo
         table.unwise("forward_hosts", "does nothing while forward = false")
 
 
+def check_names(table: Table, names: Sequence[str]) -> None:
+    """Report to `[server]` those of `names`, what this server is called, that no host can have."""
+    for name in names:
+        if not literal(name) and not _HOST.fullmatch(same_name(name)):
+            table.wrong(
+                "names",
+                'expected names or addresses of this server, such as "finger.example.org" or'
+                f' "192.0.2.1", not "{name}"',
+            )
+
+
 def denied(hosts: Sequence[str], patterns: Sequence[str]) -> str:
     """Return why a query for `hosts`, left to right as received, is not relayed; "" if it is.
     `patterns`: names as `same_name` has them, "*" for any characters.
@@ -65,6 +77,18 @@ def denied(hosts: Sequence[str], patterns: Sequence[str]) -> str:
 def names_literally(patterns: Sequence[str], host: str) -> bool:
     """Whether one of `patterns` names `host` without "*"."""
     return same_name(host) in patterns
+
+
+def literal(host: str) -> str:
+    """Return the IP address that `host` is, so that it can be compared: without brackets and zone,
+    IPv4 if it is IPv4-mapped. "": it is none.
+    """
+    try:
+        address = ipaddress.ip_address(host.removeprefix("[").removesuffix("]").partition("%")[0])
+    except ValueError:
+        return ""
+    mapped = address.ipv4_mapped if address.version == 6 else None
+    return str(mapped or address)
 
 
 def same_name(host: str) -> str:

@@ -22,7 +22,7 @@ from fingerd_sd.directory.ruip import Begun, Ruip
 from fingerd_sd.policy.rules import Client
 from fingerd_sd.protocol.query import line_length
 from fingerd_sd.serving.ending import linger, send_rest
-from fingerd_sd.serving.sockets import AT_ONCE, RECEIVE, end_output, send_now
+from fingerd_sd.serving.sockets import AT_ONCE, RECEIVE, connected_to, end_output, send_now
 from fingerd_sd.serving.waiting.floor import Floor
 from fingerd_sd.serving.waiting.readers import Readers
 
@@ -165,9 +165,7 @@ class Connection:
             self._answer(buffer[:length], len(buffer) > length, not 0 < length <= limit)
 
     def _answer(self, line: bytes, more: bool, too_long: bool) -> None:
-        """Answer `line` at once if that is possible. `more`: whether unwanted octets came behind
-        it.
-        """
+        """Answer `line` at once if possible. `more`: whether unwanted octets came behind it."""
         started = time.monotonic()
         ruip = self._keeper.ruip
         client = ruip.policy.client(self.peer)
@@ -176,7 +174,8 @@ class Connection:
             said = ruip.malformed(self._buffer[: self._keeper.limits.max_query], client)
             more = True
         else:
-            said = ruip.ready(line, client, started) or ruip.begin(line, client, started)
+            here = partial(connected_to, self.sock)
+            said = ruip.ready(line, client, started) or ruip.begin(line, client, started, here)
         if isinstance(said, Begun):
             self.wait_for(ruip, said, more, started)
         else:

@@ -13,6 +13,7 @@ import asyncio
 import socket
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from fingerd_sd.config.server import Limits
 from fingerd_sd.directory.answer import LIMIT, RESULTS, Answer
@@ -22,7 +23,7 @@ from fingerd_sd.process.descriptors import for_connections
 from fingerd_sd.protocol.query import line_length
 from fingerd_sd.serving.accept import Acceptor
 from fingerd_sd.serving.held import Connection
-from fingerd_sd.serving.sockets import AT_ONCE, RECEIVE, end_output, send_now
+from fingerd_sd.serving.sockets import AT_ONCE, RECEIVE, connected_to, end_output, send_now
 from fingerd_sd.serving.waiting.deadlines import Deadlines
 from fingerd_sd.serving.waiting.floor import Floor
 from fingerd_sd.serving.waiting.readers import Readers
@@ -133,7 +134,8 @@ class Server:
             # Only whole lines are ever ready, so that this is one line and nothing behind it.
             answer = self.ruip.ready(octets, client, started)
             if answer is None and line_length(octets) == len(octets) <= self.limits.max_query:
-                said = self.ruip.begin(octets, client, started)
+                here = partial(connected_to, sock)
+                said = self.ruip.begin(octets, client, started, here)
                 if isinstance(said, Begun):
                     held = self._hold(Connection(self, sock, peer, client.key))
                     held.wait_for(self.ruip, said, False, started)

@@ -40,6 +40,15 @@ def taker(listener: socket.socket) -> Taker:
     return take
 
 
+def connected_to(sock: socket.socket) -> str:
+    """Return the address that the peer of `sock` has connected to, as text; "" on AF_UNIX."""
+    try:
+        address = sock.getsockname()
+    except OSError:
+        return ""
+    return str(address[0]) if isinstance(address, tuple) else ""
+
+
 def send_now(sock: socket.socket, octets: bytes) -> int:
     """Send what `sock` takes at once. Return how many octets that was; 0 if its peer is gone.
 

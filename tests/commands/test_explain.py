@@ -54,6 +54,39 @@ def test_it_tells_how_often_the_client_may_ask(peer: str, rate: str) -> None:
     assert run(explain(policy, Directory([]), b"x", policy.client(peer)))[1] == rate
 
 
+@pytest.mark.parametrize(
+    ("line", "queries"),
+    [
+        (b"alice@localhost\r\n", ["query: localhost is this server"]),
+        (
+            b"alice@finger.example.org@LOCALHOST\r\n",
+            ["query: LOCALHOST is this server", "query: finger.example.org is this server"],
+        ),
+        (
+            b"alice@h@localhost\r\n",
+            [
+                "query: localhost is this server",
+                'query: refused: the audience "everyone" has forward = false',
+            ],
+        ),
+        (
+            b"alice@192.0.2.1\r\n",
+            [
+                "query: 192.0.2.1 is this server for clients that connect to it",
+                'query: refused: the audience "everyone" has forward = false',
+            ],
+        ),
+    ],
+)
+def test_it_tells_which_host_is_this_server(line: bytes, queries: list[str]) -> None:
+    policy = Policy([], names=["localhost", "finger.example.org"])
+    directory = Directory([Mounted(Told(ALICE))])
+    lines = run(explain(policy, directory, line, policy.client("127.0.0.1")))
+    assert [told for told in lines if told.startswith("query: ")] == queries
+    refused = queries[-1].startswith("query: refused: ")
+    assert ("source: told: knows the user" in lines) is not refused
+
+
 def test_it_tells_what_each_source_said() -> None:
     lines = told(
         b"alice\r\n",

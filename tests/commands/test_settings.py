@@ -47,6 +47,7 @@ def test_no_configuration_is_the_private_default(main: Path) -> None:
     loaded = settings.load(main, None)
     assert loaded.limits == Limits(10, 30, 1024, 4096, 64)
     assert (loaded.idle_exit, loaded.log_client, loaded.log_queries) == (600, "full", True)
+    assert loaded.names is None
     assert (loaded.audiences, loaded.warnings) == ((), ())
     [mounted] = loaded.sources
     assert (mounted.source.name, mounted.audiences) == ("accounts", frozenset())
@@ -218,6 +219,11 @@ def test_settings_name_the_files_that_were_read(tmp_path: Path, main: Path) -> N
             "server.log_client = 'some'",
             'server.log_client: expected "full" or "prefix" or "none", not "some"',
         ),
+        ("server.names = 'localhost'", "server.names: expected an array"),
+        ("server.names = ['*.example.org']", "server.names: expected names or addresses of this"),
+        ("server.names = ['']", "server.names: expected names or addresses of this server, such"),
+        ("server.names = ['a b']", "server.names: expected names or addresses of this server"),
+        ("server.names = ['192.0.2.0/24']", "server.names: expected names or addresses of this"),
         ("server.log_queries = 1", "server.log_queries: expected true or false, not 1"),
         ("audience = [{shwo = []}]", 'audience[1].shwo: unknown key; did you mean "show"?'),
         (
@@ -406,3 +412,10 @@ def test_any_tables_give_settings_or_a_config_error_and_nothing_else(
         except ConfigError as error:
             outcome = error.mistakes[0]
     assert isinstance(outcome, (Settings, Mistake))
+
+
+@pytest.mark.parametrize(
+    "names", [[], ["localhost"], ["finger.example.org", "192.0.2.1", "2001:db8::1", "[::1]"]]
+)
+def test_a_server_is_called_what_it_was_told(main: Path, names: list[str]) -> None:
+    assert load(main, f"[server]\nnames = {names}\n").names == tuple(names)

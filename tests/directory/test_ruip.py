@@ -23,7 +23,7 @@ from fingerd_sd.directory.ruip import Begun, Ruip
 from fingerd_sd.directory.source import Mounted
 from fingerd_sd.policy.audience import Audience
 from fingerd_sd.policy.rates import MISS_COST
-from fingerd_sd.policy.rules import Policy
+from fingerd_sd.policy.rules import Client, Policy
 from fingerd_sd.process.journal import MAX_FIELD
 from fingerd_sd.protocol.entry import ATOMS, Absent, Entry, Person, Text
 from fingerd_sd.protocol.text import is_printable
@@ -261,6 +261,58 @@ def test_a_shared_look_up_goes_on_where_one_who_waits_leaves() -> None:
         assert source.asked == ["alice"]
 
     run(scenario())
+
+
+# --- hosts that are this server ---
+
+LISTS = everyone()._replace(list=True)
+
+
+@pytest.mark.parametrize(
+    ("line", "same"),
+    [
+        (b"alice@localhost\r\n", b"alice\r\n"),
+        (b"alice@Finger.Example.ORG.\r\n", b"alice\r\n"),
+        (b"alice@localhost@finger.example.org\r\n", b"alice\r\n"),
+        (b"@localhost\r\n", b"\r\n"),
+        (b"/W @localhost\r\n", b"/W\r\n"),
+        (b"/W@localhost\r\n", b"/W\r\n"),
+        (b"alice@127.0.0.1\r\n", b"alice\r\n"),
+        (b"@127.0.0.1\r\n", b"\r\n"),
+    ],
+)
+def test_a_query_for_this_server_is_the_query_without_it(line: bytes, same: bytes) -> None:
+    for waits in (False, True):
+        people = static({"alice": ALICE})
+        first = Told() if waits else static({})
+        house = ruip(first, people, audiences=[LISTS], names=["localhost", "finger.example.org"])
+        client = house.policy.client("192.0.2.1")
+        for _ in range(2):  # looked up, and kept
+            said = run(asked_here(house, line, client, "127.0.0.1"))
+            assert (said.octets, said.result) == (ask(house, same).octets, "found")
+            assert said.query == line.decode().strip()
+
+
+async def asked_here(house: Ruip, line: bytes, client: Client, here: str) -> Answer:
+    """Ask as the server does for a client that has connected to `here`."""
+    said = house.ready(line, client, 100.0) or house.begin(line, client, 100.0, lambda: here)
+    return await house.wait(said).result() if isinstance(said, Begun) else said
+
+
+def test_a_chain_through_this_server_goes_to_the_other_host() -> None:
+    house = ruip(static({"alice": ALICE}), names=["localhost"])
+    for line in (b"alice@other@localhost\r\n", b"alice@localhost@other\r\n"):
+        assert ask(house, line).result == "refused"
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_who_connected_to_another_address_is_not_told_what_was_kept(waits: bool) -> None:
+    first = Told() if waits else static({})
+    house = ruip(first, static({"alice": ALICE}), names=["localhost"])
+    client = house.policy.client("192.0.2.1")
+    line = b"alice@192.0.2.7\r\n"
+    for here, result in (("192.0.2.8", "refused"), ("192.0.2.7", "found")) * 2:
+        assert run(asked_here(house, line, client, here)).result == result
 
 
 # --- memory ---

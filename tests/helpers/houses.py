@@ -105,10 +105,11 @@ def ruip(
     audiences: Sequence[Audience] = (),
     log_client: str = "full",
     clock: Callable[[], float] = time.monotonic,
+    names: Sequence[str] = (),
 ) -> Ruip:
-    """Return a Ruip that asks `sources` in order."""
+    """Return a Ruip that asks `sources` in order. `names`: what it is called."""
     mounted = [Mounted(source) for source in sources]
-    return Ruip(Policy(audiences, log_client), Directory(mounted), clock)
+    return Ruip(Policy(audiences, log_client, names), Directory(mounted), clock)
 
 
 ALICE = Person(

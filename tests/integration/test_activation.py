@@ -299,3 +299,35 @@ def test_gives_memory_back_where_systemd_says_that_it_is_short(tmp_path: Path) -
         running.wait_for("memory given back 1 time")
         assert ask(sock, b"moshez\r\n") == b"Happy and well\r\n"
         assert running.stop() == 0
+
+
+def test_a_host_that_is_this_server_is_no_other_on_either_path(tmp_path: Path) -> None:
+    config = configured(tmp_path, MOSHEZ)
+    denied, happy = b"Finger forwarding service denied\r\n", b"Happy and well\r\n"
+    here, there = (f"moshez@127.0.0.{last}\r\n".encode() for last in (1, 2))
+    with (
+        listener(("0.0.0.0", 0)) as sock,
+        listener(("::1", 0)) as six,
+        serving([sock, six], tmp_path, "--config", config) as running,
+    ):
+        port = sock.getsockname()[1]
+
+        def asked(host: str, line: bytes, pieces: int = 1) -> bytes:
+            with socket.create_connection((host, port)) as client:
+                client.settimeout(PATIENCE)
+                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                for start in range(0, len(line), len(line) // pieces):
+                    client.sendall(line[start : start + len(line) // pieces])
+                return everything(client)
+
+        for pieces in (1, 5):
+            for _ in range(2):
+                assert asked("127.0.0.1", here, pieces) == happy
+                assert asked("127.0.0.2", here, pieces) == denied
+                assert asked("127.0.0.2", there, pieces) == happy
+                assert asked("127.0.0.1", there, pieces) == denied
+                assert asked("127.0.0.1", b"moshez@LocalHost.\r\n", pieces) == happy
+        for line in (b"moshez@::1\r\n", b"moshez@[0:0::1]\r\n", b"moshez@localhost\r\n"):
+            assert ask(six, line) == happy
+        assert ask(six, here) == denied
+        assert running.stop() == 0

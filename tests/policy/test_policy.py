@@ -180,6 +180,67 @@ def test_refuses_lists_and_forwarding_by_default(query: Query, refusal: str | No
     assert ANYWHERE.refusal(query, Audience()) == refusal
 
 
+# --- hosts that are this server ---
+
+CALLED = Policy([], names=["Finger.Example.Org", "localhost", "192.0.2.9", "[2001:db8::9]"])
+
+
+@pytest.mark.parametrize(
+    ("hosts", "here", "left", "alike"),
+    [
+        ((), "192.0.2.1", (), True),
+        (("finger.example.org",), "", (), True),
+        (("FINGER.example.ORG.",), "", (), True),
+        (("finger.example.org..",), "", ("finger.example.org..",), True),
+        (("example.org",), "", ("example.org",), True),
+        (("localhost", "localhost"), "", (), True),
+        (("other", "localhost"), "", ("other",), True),
+        (("localhost", "other"), "", ("localhost", "other"), True),
+        # Addresses that it was told, whatever the client has connected to.
+        (("192.0.2.9",), "", (), True),
+        (("::ffff:192.0.2.9",), "", (), True),
+        (("2001:DB8:0::9",), "", (), True),
+        (("[2001:db8::9]",), "", (), True),
+        # The one that the client has connected to.
+        (("192.0.2.1",), "192.0.2.1", (), False),
+        (("192.0.2.1",), "::ffff:192.0.2.1", (), False),
+        (("::ffff:192.0.2.1",), "192.0.2.1", (), False),
+        (("[::ffff:192.0.2.1]",), "::ffff:192.0.2.1", (), False),
+        (("2001:db8::1",), "2001:db8:0:0::1", (), False),
+        (("[2001:db8::1]",), "2001:db8::1", (), False),
+        (("fe80::1",), "fe80::1%eth0", (), False),
+        (("[fe80::1%eth0]",), "fe80::1", (), False),
+        (("192.0.2.1",), "192.0.2.2", ("192.0.2.1",), False),
+        (("192.0.2.1",), "", ("192.0.2.1",), False),
+        (("192.0.2.1",), "here", ("192.0.2.1",), False),
+        (("other", "192.0.2.1", "localhost"), "192.0.2.1", ("other",), False),
+        (("localhost", "192.0.2.1"), "192.0.2.2", ("localhost", "192.0.2.1"), False),
+        (("192.0.2.1", "other"), "192.0.2.1", ("192.0.2.1", "other"), True),
+        (("localhost",) * 4, "", (), True),
+        (("localhost",) * 5, "", ("localhost",) * 5, True),
+    ],
+)
+def test_the_hosts_at_the_right_end_that_are_this_server_are_taken_off(
+    hosts: tuple[str, ...], here: str, left: tuple[str, ...], alike: bool
+) -> None:
+    query = Query("alice", hosts, whois=True)
+    assert CALLED.without_us(query, lambda: here) == (query._replace(hosts=left), alike)
+
+
+@pytest.mark.parametrize("host", ["localhost", "192.0.2.1", "[::1]"])
+def test_without_a_name_every_host_is_another(host: str) -> None:
+    query = Query("alice", (host,))
+    assert Policy([]).without_us(query, lambda: "192.0.2.1") == (query, True)
+
+
+def test_what_a_client_has_connected_to_is_asked_for_an_address_only() -> None:
+    def asked() -> str:
+        raise AssertionError("asked for the address")
+
+    for hosts in ((), ("localhost",), ("192.0.2.9",), ("other",), ("other", "localhost")):
+        CALLED.without_us(Query("alice", hosts), asked)
+
+
 # --- rates ---
 
 

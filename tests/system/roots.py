@@ -25,6 +25,7 @@ PACKAGES = (
     "iproute2",
     "libnss-systemd",  # gives the dynamic user its name
     "libpam-systemd",
+    "lynx",  # a browser that fingers
     "make",
     "man-db",  # systemd-analyze verify looks every Documentation=man: up
     "netbase",  # the name of port 79

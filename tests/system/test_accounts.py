@@ -116,4 +116,4 @@ def test_a_changed_plan_is_seen_without_a_reload(accounts: Finger) -> None:
 def test_the_list_of_users_and_forwarding_are_refused(accounts: Finger) -> None:
     assert accounts.ask("") == b"Finger online user list denied\r\n"
     assert accounts.ask("/W") == b"Finger online user list denied\r\n"
-    assert accounts.ask("alice@localhost") == b"Finger forwarding service denied\r\n"
+    assert accounts.ask("alice@example.org") == b"Finger forwarding service denied\r\n"

@@ -165,6 +165,7 @@ def test_without_its_drop_in_a_web_site_is_out_of_reach_and_check_says_so(
 def test_a_query_is_relayed_to_a_host_that_is_named(finger: Finger) -> None:
     install_drop_in(finger, "outbound.conf")
     finger.serve(
+        "[server]\nnames = []\n"  # so that it relays to itself
         '[[audience]]\nname = "local"\nnetworks = ["127.0.0.0/8"]\nforward = true\n'
         'forward_hosts = ["127.0.0.1"]\n'
         '[[source]]\ntype = "static"\nusers = { moshez = "Happy and well" }\n'
