@@ -58,8 +58,8 @@ def read(file: Path) -> list[Row]:
 
 
 def lay_out(runs: Sequence[Iterable[Row]], about: str) -> str:
-    """Return the table: a row for each thing done, a column for each machine; in each cell what
-    the runs found, one under the other where that differs.
+    """Return the table: a row for each thing done, a column for each machine, the rows of a test
+    together; in each cell what the runs found, one under the other where that differs.
     """
     cells: dict[tuple[str, str], dict[str, list[str]]] = {}
     releases: dict[str, None] = {}
@@ -69,7 +69,7 @@ def lay_out(runs: Sequence[Iterable[Row]], about: str) -> str:
             found = cells.setdefault((row.test, row.what), {})
             found.setdefault(row.release, [NOT_RUN] * len(runs))[number] = row.figure
     lines = [["what was done", *releases, "shown by"], ["---"] * (len(releases) + 2)]
-    for (test, what), found in cells.items():
+    for (test, what), found in sorted(cells.items(), key=lambda cell: cell[0][0]):
         none = [NOT_RUN]
         figures = ["<br>".join(dict.fromkeys(found.get(name, none))) for name in releases]
         lines.append([what, *figures, f"`{test}`"])
