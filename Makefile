@@ -105,8 +105,8 @@ fuzz: .venv/ready
 	.venv/bin/python -m tests.fuzz $(FUZZ)
 
 # Load, faults and hostile clients on booted machines of both releases. A run takes about half an hour
-# with two processes, TESTS="-n 2", and three quarters without. It fails by what is lost, wrong, leaked
-# or hung. What is measured stands beside its bound in docs/torture.md, which is written whatever fails.
+# with TESTS="-n 2", two tests at a time; more without. It fails by what is lost, wrong, leaked or
+# hung. What is measured stands beside its bound in docs/torture.md, which is written whatever fails.
 torture: .venv/ready
 	packaging/need.sh systemd-container mmdebstrap iproute2 util-linux gcc libc6-dev $(DEB_TOOLS)
 	rm -rf $(TORTURE)
