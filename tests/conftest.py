@@ -4,7 +4,7 @@
 import faulthandler
 import signal
 from collections.abc import Iterator
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 from hypothesis import settings
@@ -50,3 +50,21 @@ def _hangs(*_: object) -> NoReturn:
 def pytest_unconfigure() -> None:
     """End the process all the same where a thread that a test left behind keeps it."""
     faulthandler.dump_traceback_later(LEAVES, exit=True, file=STDERR)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With --dist loadgroup one process has all tests of a release, on one booted machine.
+
+    pytest-xdist 3.8 looks for groups at the end of test ids, and cannot put them there any more
+    since pytest 9.2. The release is in the id in any case.
+    """
+    if config.getoption("dist") != "loadgroup":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    from .system.roots import RELEASES
+
+    scheduler = LoadScopeScheduling(config, log)
+    scheduler._split_scope = lambda test: next((it for it in RELEASES if f"[{it}" in test), test)
+    return scheduler

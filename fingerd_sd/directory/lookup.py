@@ -29,6 +29,11 @@ class Directory:
         )
         self.waits = any(asked.find_now is None for asked in self._asked)
 
+    def prepare(self) -> None:
+        """Import what an answer may take, while there are descriptors for that."""
+        from fingerd_sd.directory import lists  # noqa: F401  # with all that waits
+        from fingerd_sd.protocol.layout import short  # noqa: F401
+
     def begin(self, user: str, audience: str) -> Search:
         """Return the search for `user` by `audience`, after as much as is possible without
         waiting.

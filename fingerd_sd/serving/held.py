@@ -152,7 +152,7 @@ class Connection:
         self._took(octets)
 
     def _took(self, octets: bytes) -> None:
-        """Look whether the line is whole now. `octets`: b"" if the client is done sending."""
+        """See if the line is whole now. `octets`: b"" if the client is done sending."""
         buffer = self._buffer = self._buffer + octets
         limit = self._keeper.limits.max_query
         length = line_length(buffer) or (0 if octets else len(buffer))
@@ -194,12 +194,11 @@ class Connection:
             self._release(asked, answer)
 
     def _release(self, asked: Asked, answer: Answer) -> None:
-        if self._asked is None:  # it took too long
-            return
-        self._asked = None
-        self._keeper.answer_is_there(self)
-        more = asked.more or self._went_on()
-        self._send(answer, asked.client, more, asked.started)
+        if self._asked is not None:  # else it took too long
+            self._asked = None
+            self._keeper.answer_is_there(self)
+            more = asked.more or self._went_on()
+            self._send(answer, asked.client, more, asked.started)
 
     def _went_on(self) -> bool:
         """Whether octets came while the client waited: closing would reset the answer away."""
@@ -222,12 +221,14 @@ class Connection:
         self._task = self._keeper.loop.create_task(work)
         self._task.add_done_callback(self._ended)
 
+    def broken(self, error: BaseException) -> None:
+        """Close the connection, and log the bug that ends it."""
+        log.error("Internal error: %s", error, exc_info=error, extra={"event": "INTERNAL_ERROR"})
+        self.close()
+
     def _ended(self, task: asyncio.Task[None]) -> None:
-        """Close the connection, however the task ended; log a bug in it."""
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error(
-                "Internal error: %s", error, exc_info=error, extra={"event": "INTERNAL_ERROR"}
-            )
+            self.broken(error)
         self.close()
 
     async def _send_rest(

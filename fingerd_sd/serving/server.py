@@ -86,6 +86,7 @@ class Server:
 
     def start(self, listeners: Sequence[socket.socket]) -> None:
         """Accept from `listeners`: listening stream sockets, which are made non-blocking."""
+        self.ruip.directory.prepare()
         self._acceptor.start(listeners)
 
     def stop_accepting(self) -> None:

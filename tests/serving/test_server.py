@@ -7,14 +7,17 @@ import asyncio
 import gc
 import math
 import socket
+import subprocess
+import sys
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
 from fingerd_sd.config.server import Limits
 from fingerd_sd.directory.answer import RESULTS
 from fingerd_sd.protocol.entry import Entry, Text
-from fingerd_sd.serving import accept, ending, server
+from fingerd_sd.serving import accept, ending, held, server
 from fingerd_sd.serving.server import Server
 from fingerd_sd.serving.waiting import deadlines
 
@@ -22,6 +25,7 @@ from ..helpers.houses import VILLAGE, Told, everyone, ruip, static, village
 from ..helpers.wire import PATIENCE, Peer, Serving, descriptors_left, run, serving, turns, until
 from ..helpers.wire_cases import ALICE, BROKEN, HAPPY, LIMITED, MALFORMED, NO_LIST, NOBODY
 
+ROOT = Path(__file__).parents[2]
 LARGE = Text("0123456789abcdef" * (1 << 15))  # 512 KiB: more than the buffers of these sockets
 
 
@@ -40,14 +44,14 @@ def test_connections_leave_descriptors_to_look_ups(monkeypatch: pytest.MonkeyPat
 
     async def scenario() -> None:
         async with serving(village()) as house:
-            held = [house.connect() for _ in range(2)]
+            first, _ = house.connect(), house.connect()
             await until(lambda: house.server.open == 2)
             with house.connect() as third:
                 await third.send(b"moshez\r\n")
                 await turns(20)
                 assert (house.server.taken, house.server.open) == (2, 2)
-                await held[0].send(b"alice\r\n")
-                assert await held[0].receive() == ALICE
+                await first.send(b"alice\r\n")
+                assert await first.receive() == ALICE
                 assert await third.receive() == HAPPY
 
     run(scenario())
@@ -307,17 +311,17 @@ def test_the_caps_hold_for_many_at_once() -> None:
 def test_a_client_with_too_many_connections_is_told_so() -> None:
     async def scenario() -> None:
         async with serving(village(), Limits(max_per_client=2)) as house:
-            held = [house.connect() for _ in range(2)]
+            peers = [house.connect() for _ in range(2)]
             await until(lambda: house.server.open == 2)
             assert await house.ask(b"alice\r\n") == LIMITED
             assert await house.ask(b"") == LIMITED
             assert await house.ask(b"moshez\r\n", source="127.0.0.2") == HAPPY
             assert house.server.counts["limited"] == 2
-            await held[0].send(b"moshez\r\n")
-            assert await held[0].receive() == HAPPY
+            await peers[0].send(b"moshez\r\n")
+            assert await peers[0].receive() == HAPPY
             await until(lambda: house.server.open == 1)
             assert await house.ask(b"alice\r\n") == ALICE
-            for peer in held:
+            for peer in peers:
                 peer.sock.close()
 
     run(scenario())
@@ -814,6 +818,63 @@ def test_who_comes_over_ipv4_to_a_socket_for_both_is_known_as_such() -> None:
         return clients
 
     assert run(scenario()) == ["127.0.0.1"]
+
+
+def test_a_bug_in_one_connection_ends_that_one_only(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    took = held.Connection._took
+
+    def explode(self: held.Connection, octets: bytes) -> None:
+        if octets == b"explode\r\n":
+            raise RuntimeError("a bug")
+        took(self, octets)
+
+    monkeypatch.setattr(held.Connection, "_took", explode)
+
+    async def scenario() -> None:
+        async with serving(village()) as house:
+            with house.connect() as bad, house.connect() as good:
+                await until(lambda: house.server.open == 2)
+                await bad.send(b"explode\r\n")
+                await good.send(b"moshez\r\n")
+                assert await bad.receive() == b""
+                assert await good.receive() == HAPPY
+
+    run(scenario())
+    assert [record.__dict__["event"] for record in caplog.records] == ["INTERNAL_ERROR"]
+
+
+def test_what_waits_is_there_before_descriptors_run_short() -> None:
+    """An import takes descriptors: by then it is too late for one."""
+    program = f"""
+import asyncio, socket, sys
+sys.path.insert(0, {str(ROOT)!r})
+from fingerd_sd.config.server import Limits
+from fingerd_sd.directory.lookup import Directory
+from fingerd_sd.directory.ruip import Ruip
+from fingerd_sd.policy.rules import Policy
+from fingerd_sd.serving.server import Server
+async def main():
+    ruip = Ruip(Policy([]), Directory([]), lambda: 0)
+    server = Server(asyncio.get_running_loop(), ruip, Limits(), None)
+    server.start([socket.create_server(("127.0.0.1", 0))])
+    print(*sys.modules)
+asyncio.run(main())
+"""
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert {
+        "fingerd_sd.directory.waiting",
+        "fingerd_sd.directory.lists",
+        "fingerd_sd.protocol.layout.short",
+        "logging",
+    } <= set(done.stdout.split())
 
 
 def test_a_change_is_told_once_until_it_is_asked_for_again() -> None:

@@ -13,6 +13,9 @@ BATCH = 64  # connections to read from for one wake-up of the loop, as many as i
 class Waiting(Protocol):
     """A connection that waits for octets."""
 
+    def broken(self, error: Exception) -> None:
+        """End, since `readable` raised `error`."""
+
     def readable(self) -> None:
         """Take what has come."""
 
@@ -45,4 +48,7 @@ class Readers:
         for fd, _ in self._epoll.poll(0, BATCH):
             connection = self._waiting.get(fd)
             if connection is not None:
-                connection.readable()
+                try:
+                    connection.readable()
+                except Exception as error:  # a bug: the others go on
+                    connection.broken(error)

@@ -12,10 +12,10 @@ import json
 import math
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from fingerd_sd.config.mistakes import Mistake
@@ -24,6 +24,9 @@ from fingerd_sd.directory.source import MAX_LISTED, SourceError
 from fingerd_sd.process.threads import Pool, Shared
 from fingerd_sd.protocol.entry import Absent, Entry
 from fingerd_sd.sources.static.users import read_user
+
+P = TypeVar("P")
+T = TypeVar("T")
 
 APPLICATION = 0x66696E67  # "fing", in the field of SQLite's header that says whose file it is
 VERSION = 1
@@ -88,20 +91,26 @@ class _Reader:
         self._pool = Pool(1, name)
         self._shared = Shared(self._pool)
         self._database: sqlite3.Connection | None = None
+        self._end = 0.0  # monotonic seconds
 
-    async def ask(self, query: str, *values: object) -> list[tuple[Any, ...]]:
-        """Return the rows. Raises SourceError if the database cannot be read in time."""
+    async def ask(self, call: Callable[[sqlite3.Connection, P], T], value: P) -> T:
+        """Return what `call` makes of the database and `value`, which is hashable, in one visit of
+        the thread. Raises SourceError if the database cannot be read in time.
+        """
         try:
-            return await self._shared.call((query, values), self._ask, query, values)
+            return await self._shared.call((call, value), self._ask, call, value)
         except _BROKEN as error:
             raise SourceError(f"{self._path}: {error}") from error
 
-    def _ask(self, query: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
+    def _ask(self, call: Callable[[sqlite3.Connection, P], T], value: P) -> T:
         if self._database is None:
             self._database = _connect(self._path)
-        end = time.monotonic() + TIMEOUT
-        self._database.set_progress_handler(lambda: time.monotonic() >= end, STEPS)
-        return self._database.execute(query, values).fetchall()
+            self._database.set_progress_handler(self._is_late, STEPS)
+        self._end = time.monotonic() + TIMEOUT
+        return call(self._database, value)
+
+    def _is_late(self) -> bool:
+        return time.monotonic() >= self._end
 
     async def close(self) -> None:
         await self._shared.call("close", self._close)
@@ -130,9 +139,12 @@ class DatabaseSource:
         """Return the entry of `user`, by StaticSource's rules: the exact name or alias, else
         without regard to case if that leads to one entry. Raises SourceError.
         """
+        return await self._finds.ask(self._find, user)
+
+    def _find(self, database: sqlite3.Connection, user: str) -> Entry | Absent:
         folded = user.casefold()
-        rows = await self._finds.ask(_EXACT, folded, user)
-        rows = rows or await self._finds.ask(_FOLDED, folded)
+        rows = database.execute(_EXACT, (folded, user)).fetchall()
+        rows = rows or database.execute(_FOLDED, (folded,)).fetchall()
         if not rows:
             return Absent("no such name or alias")
         if len(rows) > 1:
@@ -140,13 +152,14 @@ class DatabaseSource:
         return self._entry(*rows[0])
 
     async def who(self) -> Sequence[str]:
-        """Return the users in the order of their logins; of very many, the first ones."""
-        return _logins(await self._lists.ask(_WHO, MAX_LISTED + 1))
+        """Return the users in the order of their logins; if there are very many, the first."""
+        return await self._lists.ask(_who, MAX_LISTED + 1)
 
     async def match(self, asked: Sequence[str]) -> Sequence[str]:
-        """Return the users whose full name has all words of `asked`; of very many, the first."""
-        words = sorted({word.casefold() for word in asked})
-        return _logins(await self._lists.ask(_MATCH, json.dumps(words), len(words), MAX_LISTED + 1))
+        """Return the users whose full name has all words of `asked`; if there are very many, the
+        first.
+        """
+        return await self._lists.ask(_match, frozenset(word.casefold() for word in asked))
 
     async def close(self) -> None:
         """Close the file."""
@@ -166,5 +179,14 @@ class DatabaseSource:
         return user[0]
 
 
-def _logins(rows: Sequence[tuple[Any, ...]]) -> list[str]:
+def _who(database: sqlite3.Connection, limit: int) -> list[str]:
+    return _logins(database.execute(_WHO, (limit,)))
+
+
+def _match(database: sqlite3.Connection, words: frozenset[str]) -> list[str]:
+    told = json.dumps(sorted(words))
+    return _logins(database.execute(_MATCH, (told, len(words), MAX_LISTED + 1)))
+
+
+def _logins(rows: Iterable[tuple[Any, ...]]) -> list[str]:
     return [login for (login,) in rows if isinstance(login, str)]  # another program wrote octets
