@@ -47,15 +47,17 @@ def shown_of(line: bytes) -> str:
     return escaped(line[:MAX_SHOWN].rstrip(b"\r\n"))
 
 
-def of_user(finding: Finding, audience: Audience, now: float) -> Answer:
-    """Return the answer to `audience` about one user. `now`: seconds since the epoch."""
+def of_user(finding: Finding, audience: Audience, now: float, query: str = "") -> Answer:
+    """Return the answer to `audience` about one user. `now`: seconds since the epoch. `query`: as
+    of an Answer.
+    """
     if finding.entries:
         octets, result = encode(long_form(finding.entries, audience.show, now)), FOUND
     elif finding.failed:
         octets, result = fixed(INTERNAL_ERROR), FAILED
     else:
         octets, result = fixed(NO_SUCH_USER), ABSENT
-    return Answer(octets, result, "", finding.source, finding.steps)
+    return Answer(octets, result, query, finding.source, finding.steps)
 
 
 def of_list(listing: Listing, query: Query, audience: Audience, now: float) -> Answer:

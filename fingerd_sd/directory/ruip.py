@@ -203,7 +203,7 @@ class Ruip:
         more = self.directory.waits or (audience.match_names and audience.list)
         if search.next is not None or (more and not finding.entries):
             return Begun(line, client, query, search, alike)
-        answer = of_user(finding, audience, self._wall())._replace(query=shown)
+        answer = of_user(finding, audience, self._wall(), shown)
         return self._keep(line, audience, answer, finding.lifetime if alike else 0)
 
     def _finish(self, begun: Begun, said: Timed | BaseException) -> Answer:

@@ -86,6 +86,8 @@ class Policy:
         asks the right-most host for the rest. And whether that is so for all clients: it is not if
         it depends on `here`.
         """
+        if not query.hosts:
+            return query, True
         left, alike = len(query.hosts), True
         while 0 < left <= MAX_HOSTS and self._names:
             host = query.hosts[left - 1]

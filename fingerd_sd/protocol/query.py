@@ -42,6 +42,9 @@ _TELNET = re.compile(
     rb"\xff(?:\xfa.*?(?:\xff\xf0|\Z)|[\xfb-\xfe](?:.|\Z)|[\xf0-\xff]|\Z)", re.DOTALL
 )
 
+# What nearly every line is: a name of letters, digits and a few signs, with a line end or without.
+_PLAIN = re.compile(rb"([0-9A-Za-z_.-]+)(?:\r\n|\n)?")
+
 _SWITCHES = ("/W", "/w")
 _WORD = re.compile("[^ \t]+")
 
@@ -79,6 +82,8 @@ def parse(octets: bytes) -> Query:
 
     Raises QueryError if the line is not in the grammar above. It never raises anything else.
     """
+    if plain := _PLAIN.fullmatch(octets):
+        return Query(plain[1].decode("ascii"))
     line = _LINE_END.split(octets, maxsplit=1)[0]
     try:
         text = _TELNET.sub(b"", line).decode("utf-8")

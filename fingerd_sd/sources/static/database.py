@@ -46,12 +46,7 @@ STEPS = 10_000  # of SQLite's virtual machine between two looks at the clock: we
 # A broken file may give octets instead of text, even in a message.
 _BROKEN = (sqlite3.Error, UnicodeDecodeError)
 
-_EXACT = (
-    "SELECT login, entry FROM names LEFT JOIN users USING (login) WHERE folded = ? AND name = ?"
-)
-_FOLDED = (
-    "SELECT DISTINCT login, entry FROM names LEFT JOIN users USING (login) WHERE folded = ? LIMIT 2"
-)
+_FIND = "SELECT name, login, entry FROM names LEFT JOIN users USING (login) WHERE folded = ?"
 _WHO = "SELECT login FROM users ORDER BY login LIMIT ?"
 _MATCH = (
     "SELECT login FROM words WHERE word IN (SELECT value FROM json_each(?))"
@@ -142,14 +137,15 @@ class DatabaseSource:
         return await self._finds.ask(self._find, user)
 
     def _find(self, database: sqlite3.Connection, user: str) -> Entry | Absent:
-        folded = user.casefold()
-        rows = database.execute(_EXACT, (folded, user)).fetchall()
-        rows = rows or database.execute(_FOLDED, (folded,)).fetchall()
-        if not rows:
+        rows = database.execute(_FIND, (user.casefold(),)).fetchall()
+        exact = [row for row in rows if row[0] == user]
+        entries = {login: entry for _, login, entry in exact or rows}
+        if not entries:
             return Absent("no such name or alias")
-        if len(rows) > 1:
+        if len(entries) > 1:
             return Absent("several names differ from it in case only, and none is exactly it")
-        return self._entry(*rows[0])
+        [(login, entry)] = entries.items()
+        return self._entry(login, entry)
 
     async def who(self) -> Sequence[str]:
         """Return the users in the order of their logins; if there are very many, the first."""

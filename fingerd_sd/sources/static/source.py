@@ -24,6 +24,9 @@ from fingerd_sd.sources.static.users import MAX_FILE, is_database, read_user
 if TYPE_CHECKING:
     from fingerd_sd.sources.static.database import DatabaseSource
 
+_NOBODY = Absent("no such name or alias")
+_SEVERAL = Absent("several names differ from it in case only, and none is exactly it")
+
 
 class StaticSource:
     """Users in memory. `name`: of the source, for the journal. It answers at once, matches full
@@ -51,12 +54,14 @@ class StaticSource:
         if entry is not None:
             return entry
         folded = user.casefold()
+        if folded == user and folded not in self._mixed:
+            return _NOBODY
         names = [folded, *self._mixed.get(folded, ())]
         entries = {id(found): found for name in names if (found := self._exact.get(name))}
         if not entries:
-            return Absent("no such name or alias")
+            return _NOBODY
         if len(entries) > 1:
-            return Absent("several names differ from it in case only, and none is exactly it")
+            return _SEVERAL
         return next(iter(entries.values()))
 
     async def who(self) -> Sequence[str]:
