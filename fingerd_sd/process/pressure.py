@@ -122,7 +122,7 @@ class Pressure:
 def trim() -> None:
     """Have the C library give the kernel what it keeps of memory that was freed: malloc_trim(3). Of
     4 MiB of long answers that are dropped it keeps nearly all, else. A collection of garbage finds
-    nothing besides, and takes longer than all the rest.
+    nothing more, and takes longer than all the rest.
     """
     try:
         import ctypes
