@@ -34,6 +34,9 @@ from fingerd_sd.sources.accounts.source import MAX_UID, AccountsSource, Options
 from fingerd_sd.sources.static.source import StaticSource
 from fingerd_sd.sources.words import index, matching
 
+from ..helpers.houses import Told
+from ..helpers.wire import run, until
+
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 NOW = NOON.timestamp()
 CLIENT = "192.0.2.1"
@@ -444,17 +447,19 @@ def test_a_list_is_reused_shortly_and_by_its_audience_only() -> None:
 
 
 def test_w_asks_for_one_user_once() -> None:
-    source = village(alice=ALICE)
-
     async def scenario() -> None:
+        source = Told(ALICE, waits=asyncio.Event())
         ruip = house(source)
         client = ruip.policy.client(CLIENT)
-        await asyncio.gather(
-            *(ruip.answer(line, client) for line in (b"alice\r\n", b"/W alice\r\n", b" alice\n"))
-        )
+        lines = (b"alice\r\n", b"/W alice\r\n", b" alice\n")
+        asking = [asyncio.create_task(ruip.answer(line, client)) for line in lines]
+        await until(lambda: bool(source.asked))
+        assert source.waits is not None
+        source.waits.set()
+        await asyncio.gather(*asking)
         assert source.asked == ["alice"]
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 # --- configuration and explanation ---
