@@ -21,8 +21,8 @@ from fingerd_sd.protocol.text import CUT_MARK, decode_cut
 
 MAX_USER_FILE = 65536  # octets shown of one file: hundreds of screens
 
-# /proc/self/fd/N is the opened file itself, whatever its name now leads to: proc(5).
-_BY_DESCRIPTOR = "/proc/self/fd/{}"
+# With its descriptor behind, the opened file itself, whatever its name leads to by now: proc(5).
+_BY_DESCRIPTOR = "/proc/self/fd/"
 
 
 # Errors that say nothing about a file: the process or the machine lacks descriptors or memory.
@@ -49,6 +49,7 @@ class Home:
 
     def __init__(self, path: str, uid: int) -> None:
         self.path = path
+        self._prefix = path.rstrip("/") + "/"
         self._uid = uid
         self._real = ""  # its path without links, once it is needed
         self._fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -88,7 +89,7 @@ class Home:
         It follows links within the home only. Raises Hidden if it is not a regular file of the
         home's owner inside the home, or if this process may not read it. Raises OSError if STARVED.
         """
-        path = os.path.join(self.path, name)
+        path = self._prefix + name
         try:
             place = os.open(name, os.O_PATH | os.O_CLOEXEC, dir_fd=self._fd)
         except FileNotFoundError:
@@ -98,7 +99,7 @@ class Home:
         try:
             size = self._check(path, place)
             fd = os.open(
-                _BY_DESCRIPTOR.format(place),
+                f"{_BY_DESCRIPTOR}{place}",
                 os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC,
             )
         except OSError as error:
@@ -117,8 +118,8 @@ class Home:
     def _check(self, path: str, place: int) -> int:
         """Return the size in octets of what was opened as `place`. Raises Hidden."""
         status = os.fstat(place)
-        self._real = self._real or os.readlink(_BY_DESCRIPTOR.format(self._fd))
-        real = os.readlink(_BY_DESCRIPTOR.format(place))
+        self._real = self._real or os.readlink(f"{_BY_DESCRIPTOR}{self._fd}")
+        real = os.readlink(f"{_BY_DESCRIPTOR}{place}")
         if not real.startswith(self._real.rstrip("/") + "/"):
             raise Hidden(f"{path}: leads out of the home")
         if not stat.S_ISREG(status.st_mode):

@@ -243,7 +243,8 @@ def parse_gecos(field: str, login: str) -> dict[str, str]:
     The parts are separated by commas; in the name "&" is the capitalised login and a leading "*" is
     dropped, as BSD's finger does. `field` is as the pwd module decodes it; see passwd(5).
     """
-    parts = [decode(os.fsencode(part)).strip() for part in field.split(",")]
+    text = str if field.isascii() else lambda part: decode(os.fsencode(part))
+    parts = [text(part).strip() for part in field.split(",")]
     parts[0] = parts[0].removeprefix("*").replace("&", login[:1].upper() + login[1:])
     atoms = zip(("name", "office", "phone", "home_phone"), parts, strict=False)
     return {atom: part for atom, part in atoms if part}
