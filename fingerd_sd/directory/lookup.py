@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The directory: sources in order, each with its deadline. The first that knows a user answers.
 
-The module that waits is imported when a client must wait.
+The modules that wait are imported by `prepare`, or when a client must wait.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 """The search for one user: it asks the sources in order, and the first that knows the user answers.
 
 It asks sources that answer at once by plain calls. When the next source must be waited for, the
-search stops and says so, and directory/lookup.py waits and goes on. It does not import asyncio: a
-process answers its first clients before that is imported.
+search stops and says so, and directory/lookup.py waits and goes on. This module needs no event
+loop, and does not import asyncio.
 """
 
 from __future__ import annotations

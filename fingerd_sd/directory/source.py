@@ -71,8 +71,8 @@ class Source(Protocol):
 @runtime_checkable
 class Immediate(Protocol):
     """A source that answers at once, from what it has in memory: no file, no socket, no lock that
-    another may hold. It is asked without a task or a thread, even before there is an event loop. If
-    such a source waits all the same, everybody waits, until the watchdog ends the process.
+    another may hold. It is asked without a task, a thread or an event loop. If such a source waits
+    all the same, everybody waits, until the watchdog ends the process.
     """
 
     def find_now(self, user: str, /) -> Entry | Absent | None:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Waiting: for a source within its time, and for look-ups that several clients share.
 
-This is the only part of the directory that needs an event loop. It is imported when the first query
-must wait.
+In the directory only this module and directory/lists.py import asyncio. `Directory.prepare` imports
+both; else the first query that must wait does.
 """
 
 from __future__ import annotations

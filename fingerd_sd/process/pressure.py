@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Memory pressure: systemd tells when memory is short, and what can be had again is then dropped.
+"""Memory pressure: systemd says when memory is short, and what can be had again is then dropped.
 
 The protocol is that of https://systemd.io/MEMORY_PRESSURE/: the environment names a file of the
-kernel (PSI), a FIFO or a socket. This is imported only where it does, and knows nothing of what is
-dropped.
+kernel (PSI), a FIFO or a socket. This module is imported only if the environment names one, and
+knows nothing of what is dropped.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ class Pressure:
         return f"memory given back {self.times} time{'s' if self.times != 1 else ''}"
 
     def open(self, path: str, first: bytes) -> None:
-        """Open `path` and write `first` to it: what the kernel shall tell of. Raises OSError where
-        that cannot be, or ValueError where it is nothing that can tell.
+        """Open `path` and write `first` to it, which says what the kernel shall report. Raises
+        OSError if that fails, or ValueError if `path` is nothing that can report.
         """
         mode = os.stat(path).st_mode
         events = select.EPOLLIN
@@ -120,9 +120,9 @@ class Pressure:
 
 
 def trim() -> None:
-    """Have the C library give the kernel what it keeps of memory that was freed: malloc_trim(3). Of
-    4 MiB of long answers that are dropped it keeps nearly all, else. A collection of garbage finds
-    nothing more, and takes longer than all the rest.
+    """Have the C library give the kernel the freed memory that it keeps: malloc_trim(3). Otherwise,
+    when 4 MiB of long answers are dropped, it keeps nearly all of them. A collection of garbage
+    finds nothing more, and takes longer than all the rest.
     """
     try:
         import ctypes
