@@ -209,8 +209,8 @@ class Ruip:
     def _finish(self, begun: Begun, said: Timed | BaseException) -> Answer:
         """Return the answer to the line of `begun`, made from what its look-up has said."""
         line, client = begun.line, begun.client
-        if isinstance(said, BaseException):
-            return self._broken(line, said)
+        if isinstance(said, BaseException):  # no Exception: it was cancelled, the process leaves
+            return self._broken(line, said) if isinstance(said, Exception) else self.failed(line)
         answer = said[0]._replace(query=shown_of(line))
         lifetime = said[1] if begun.alike else 0
         return self._counted(self._keep(line, client.audience, answer, lifetime), client)

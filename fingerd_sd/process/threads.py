@@ -21,6 +21,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 IDLE = 10.0  # seconds that a thread without work stays
+MAX_BACKLOG = 8192  # calls that wait for a thread: twice as many as connections may be open
 
 
 class Pool:
@@ -38,13 +39,15 @@ class Pool:
         self._backlog = 0  # work in the queue that no thread has been given
 
     def put(self, run: Callable[[], None]) -> None:
-        """Have `run` called in a thread; it must not raise. Raises RuntimeError where no thread can
-        be started.
+        """Have `run` called in a thread; it must not raise. Raises RuntimeError if no thread can be
+        started, or if all hang and very many calls wait already.
         """
         with self._lock:
             if self._free:
                 self._free -= 1
             elif not self._started():
+                if self._backlog >= MAX_BACKLOG:
+                    raise RuntimeError(f"{self._name}: all threads hang, {MAX_BACKLOG} calls wait")
                 self._backlog += 1
         self._work.put(run)
 

@@ -114,14 +114,14 @@ class Connection:
         self.close()
 
     def close(self) -> None:
-        """Close at once. A second call does nothing."""
-        if self.sock.fileno() < 0:
-            return
+        """Close at once, without the answer if one is waited for. A second call does nothing."""
+        self._asked = None
         if self._reading:
             self._reading = False
             self._keeper.readers.forget(self.sock.fileno())
-        self.sock.close()
-        self._keeper.closed(self)
+        if self.sock.fileno() >= 0:
+            self.sock.close()
+            self._keeper.closed(self)
 
     def abandon(self) -> None:
         """End at once: the process leaves."""

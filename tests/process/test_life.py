@@ -337,7 +337,7 @@ def test_who_says_nothing_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPat
     run(scenario())
 
 
-def test_a_second_signal_waits_for_nobody() -> None:
+def test_a_second_signal_waits_for_nobody(caplog: pytest.LogCaptureFixture) -> None:
     async def scenario() -> None:
         slow = Told(Text("slow"), waits=asyncio.Event())
         async with running(setup_of(ruip(slow))) as live:
@@ -352,6 +352,7 @@ def test_a_second_signal_waits_for_nobody() -> None:
             assert await peer.receive() == b""
 
     run(scenario())
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
 # --- leaving when idle ---

@@ -59,6 +59,21 @@ def test_no_more_threads_than_the_size_and_the_rest_waits() -> None:
     assert all(future.result(PATIENCE) for future in futures)
 
 
+def test_of_calls_that_wait_there_is_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where all threads hang, names that are asked for must not fill the memory."""
+    monkeypatch.setattr(pool_module, "MAX_BACKLOG", 3)
+    pool = Pool(1, "pool-backlog")
+    release = threading.Event()
+    hanging = pool.submit(release.wait, PATIENCE)
+    waiting = [pool.submit(len, "abc") for _ in range(3)]
+    with pytest.raises(RuntimeError, match="all threads hang, 3 calls wait"):
+        pool.submit(len, "abcd")
+    release.set()
+    assert hanging.result(PATIENCE)
+    assert [future.result(PATIENCE) for future in waiting] == [3, 3, 3]
+    assert pool.submit(len, "abcd").result(PATIENCE) == 4
+
+
 def test_calls_run_side_by_side_up_to_the_size() -> None:
     pool = Pool(3, "pool-side-by-side")
     together = threading.Barrier(3, timeout=PATIENCE)
