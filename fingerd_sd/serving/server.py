@@ -82,7 +82,8 @@ class Server:
     @property
     def paused(self) -> str:
         """Why nothing can be accepted now; "" if it can."""
-        return self._acceptor.paused
+        full = f"all {len(self._held)} connections are taken" if self._is_full() else ""
+        return self._acceptor.paused or full
 
     def start(self, listeners: Sequence[socket.socket]) -> None:
         """Accept from `listeners`: listening stream sockets, which are made non-blocking."""

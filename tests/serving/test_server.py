@@ -50,9 +50,11 @@ def test_connections_leave_descriptors_to_look_ups(monkeypatch: pytest.MonkeyPat
                 await third.send(b"moshez\r\n")
                 await turns(20)
                 assert (house.server.taken, house.server.open) == (2, 2)
+                assert house.server.paused == "all 2 connections are taken"
                 await first.send(b"alice\r\n")
                 assert await first.receive() == ALICE
                 assert await third.receive() == HAPPY
+            assert house.server.paused == ""
 
     run(scenario())
 
