@@ -5,7 +5,10 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from fingerd_sd.directory.answer import FAILED, FOUND, REFUSED, Answer
+from fingerd_sd.policy.audience import Audience
 from fingerd_sd.protocol.query import Query
+from fingerd_sd.protocol.reply import FORWARDING_DENIED, INTERNAL_ERROR, encode, fixed
 
 NAME = "forward"  # what the journal has in place of the name of a source
 
@@ -34,3 +37,23 @@ def relayed(query: Query) -> str:
     words = ["/W"] if query.whois else []
     rest = query.user + "".join(f"@{host}" for host in query.hosts[:-1])
     return " ".join([*words, rest] if rest else words)
+
+
+async def forwarded(forwarder: Relay | None, query: Query, audience: Audience) -> Answer:
+    """Return what the other host answers, made printable; RFC 1288 §2.4, §3.3."""
+    if forwarder is None:
+        return Answer(fixed(FORWARDING_DENIED), REFUSED, "")
+    try:
+        text = await forwarder.forward(query, audience.forward_hosts)
+    except ForwardDenied as denied:
+        return Answer(fixed(FORWARDING_DENIED), REFUSED, "", NAME, (str(denied),))
+    except ForwardError as error:
+        import logging
+
+        logging.getLogger(__name__).warning(
+            "Forwarding failed: %s",
+            error,
+            extra={"event": "SOURCE_FAILED", "fields": {"FINGER_SOURCE": NAME}},
+        )
+        return Answer(fixed(INTERNAL_ERROR), FAILED, "", NAME, (str(error),))
+    return Answer(encode(text), FOUND, "", NAME, (f"relayed to {query.hosts[-1]}",))

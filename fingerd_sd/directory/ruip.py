@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from fingerd_sd.directory.answer import (
     BAD,
     FAILED,
-    FOUND,
     LIMIT,
     MISSES,
     REFUSED,
@@ -29,17 +28,15 @@ from fingerd_sd.directory.answer import (
 )
 from fingerd_sd.directory.cache import Cache
 from fingerd_sd.directory.lookup import Directory
-from fingerd_sd.directory.relay import NAME, ForwardDenied, ForwardError, Relay
+from fingerd_sd.directory.relay import Relay, forwarded
 from fingerd_sd.directory.search import Search
 from fingerd_sd.policy.audience import Audience
 from fingerd_sd.policy.rules import Client, Here, Policy
 from fingerd_sd.protocol.query import Query, QueryError, parse
 from fingerd_sd.protocol.reply import (
-    FORWARDING_DENIED,
     INTERNAL_ERROR,
     LIMITED,
     MALFORMED,
-    encode,
     fixed,
 )
 
@@ -109,7 +106,7 @@ class Ruip:
             return self._broken(line, error)
         return said if isinstance(said, Begun) else self._counted(said, client)
 
-    def wait(self, begun: Begun) -> Pending[Timed, Answer]:
+    def wait(self, begun: Begun) -> Pending[Timed, Timed]:
         """Return the answer to `begun` as a result to wait for. Like `begin` it never fails.
         Clients who ask the same at the same time share one look-up. It needs a running event loop.
         """
@@ -126,10 +123,19 @@ class Ruip:
             partial(self._finish, begun),
         )
 
+    def settle(self, begun: Begun, timed: Timed) -> Answer:
+        """Return what `wait` has said, at the moment when it leaves: it is kept and counted now.
+        Done before, either would tell another query how long the look-up took.
+        """
+        self._keep(begun.line, begun.client.audience, *timed)
+        return self._counted(timed[0], begun.client)
+
     async def answer(self, line: bytes, client: Client) -> Answer:
         """Return the answer to `line`, whatever it takes: `begin`, then `wait`."""
         said = self.begin(line, client, self._clock())
-        return await self.wait(said).result() if isinstance(said, Begun) else said
+        if isinstance(said, Begun):
+            return self.settle(said, await self.wait(said).result())
+        return said
 
     def malformed(self, line: bytes, client: Client) -> Answer:
         """Return the answer to octets that are no query line. They count against the rate too."""
@@ -206,19 +212,17 @@ class Ruip:
         answer = of_user(finding, audience, self._wall(), shown)
         return self._keep(line, audience, answer, finding.lifetime if alike else 0)
 
-    def _finish(self, begun: Begun, said: Timed | BaseException) -> Answer:
-        """Return the answer to the line of `begun`, made from what its look-up has said."""
-        line, client = begun.line, begun.client
-        if isinstance(said, BaseException):  # no Exception: it was cancelled, the process leaves
-            return self._broken(line, said) if isinstance(said, Exception) else self.failed(line)
-        answer = said[0]._replace(query=shown_of(line))
-        lifetime = said[1] if begun.alike else 0
-        return self._counted(self._keep(line, client.audience, answer, lifetime), client)
+    def _finish(self, begun: Begun, said: Timed | BaseException) -> Timed:
+        if isinstance(said, Exception):
+            return self._broken(begun.line, said), 0
+        if isinstance(said, BaseException):  # it was cancelled: the process leaves
+            return self.failed(begun.line), 0
+        return said[0]._replace(query=shown_of(begun.line)), said[1] if begun.alike else 0
 
     async def _look_up(self, query: Query, audience: Audience, search: Search | None) -> Timed:
         """Return the answer to an allowed query."""
         if query.hosts:
-            return await self._forward(query, audience), 0
+            return await forwarded(self._forwarder, query, audience), 0
         if search is None:
             listing = await self.directory.who(audience.name)
             return of_list(listing, query, audience, self._wall()), listing.lifetime
@@ -228,22 +232,3 @@ class Ruip:
         listing = await self.directory.match(query.user.split(), audience.name)
         answer = of_matches(listing, finding, audience, self._wall())
         return answer, min(finding.lifetime, listing.lifetime)
-
-    async def _forward(self, query: Query, audience: Audience) -> Answer:
-        """Return what the other host answers, made printable; RFC 1288 §2.4, §3.3."""
-        if self._forwarder is None:
-            return Answer(fixed(FORWARDING_DENIED), REFUSED, "")
-        try:
-            text = await self._forwarder.forward(query, audience.forward_hosts)
-        except ForwardDenied as denied:
-            return Answer(fixed(FORWARDING_DENIED), REFUSED, "", NAME, (str(denied),))
-        except ForwardError as error:
-            import logging
-
-            logging.getLogger(__name__).warning(
-                "Forwarding failed: %s",
-                error,
-                extra={"event": "SOURCE_FAILED", "fields": {"FINGER_SOURCE": NAME}},
-            )
-            return Answer(fixed(INTERNAL_ERROR), FAILED, "", NAME, (str(error),))
-        return Answer(encode(text), FOUND, "", NAME, (f"relayed to {query.hosts[-1]}",))

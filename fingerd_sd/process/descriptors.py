@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """How many descriptors this process may have: connections leave some to all the rest.
 
-So a look-up never lacks one, and what it does not find is not there: it need not try whether there
-are any left. That holds for the limit of finger.service, and for the usual 1024. Below FEW there
-are too few to leave any, and a look-up has to try. getrlimit(2), RLIMIT_NOFILE.
+So a look-up of accounts does not lack one, and what it does not find is not there: it need not try
+whether there are any left. That holds for the limit of finger.service, 65536. With the usual 1024
+it holds unless relays and programs take more than is left. Below FEW there are too few to leave
+any, and a look-up has to try. getrlimit(2), RLIMIT_NOFILE.
 """
 
 from __future__ import annotations

@@ -28,7 +28,10 @@ def opened(environment: Mapping[str, str]) -> Pressure | None:
     path = environment.get("MEMORY_PRESSURE_WATCH", OFF)
     if path == OFF:
         return None
-    pressure = Pressure()
+    try:
+        pressure = Pressure()
+    except OSError:
+        return None
     try:
         pressure.open(
             path, a2b_base64(environment.get("MEMORY_PRESSURE_WRITE", ""), strict_mode=True)

@@ -134,6 +134,8 @@ class Shared:
         try:
             return await waiter
         finally:
+            if waiter.cancelled():
+                shared.leave(waiter)
             del waiter  # it has the error whose traceback has this frame
 
     def _begin(self, key: Hashable, call: _Call, ended: _Ended) -> None:
@@ -143,8 +145,12 @@ class Shared:
 
         def tell() -> None:
             if call.dropped and not all(waiter.done() for waiter in call.waiters):
-                self._begin(key, call, ended)  # somebody came while it was dropped
-                return
+                try:
+                    self._begin(key, call, ended)  # somebody came while it was dropped
+                except RuntimeError as error:  # no thread can be had
+                    call.fail(error)
+                else:
+                    return
             del self._calls[key]
             call.tell()
 
@@ -171,6 +177,15 @@ class _Call:
                 self._result = self._call()
             except BaseException as error:  # the callers', whatever it is
                 self._error = error
+
+    def leave(self, waiter: asyncio.Future[Any]) -> None:
+        """Forget one who waits no more: a call may hang for days."""
+        if waiter in self.waiters:
+            self.waiters.remove(waiter)
+
+    def fail(self, error: BaseException) -> None:
+        """Have `error` told to those who wait."""
+        self._error = error
 
     def tell(self) -> None:
         """Tell those who wait, on the loop."""

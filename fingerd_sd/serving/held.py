@@ -13,12 +13,13 @@ import logging
 import socket
 import time
 from collections.abc import Coroutine
+from contextlib import suppress
 from functools import partial
 from typing import NamedTuple, Protocol
 
 from fingerd_sd.config.server import Limits
 from fingerd_sd.directory.answer import FOUND, TIMEOUT, Answer
-from fingerd_sd.directory.ruip import Begun, Ruip
+from fingerd_sd.directory.ruip import Begun, Ruip, Timed
 from fingerd_sd.policy.rules import Client
 from fingerd_sd.protocol.query import line_length
 from fingerd_sd.serving.ending import linger, send_rest
@@ -26,14 +27,12 @@ from fingerd_sd.serving.sockets import AT_ONCE, RECEIVE, connected_to, end_outpu
 from fingerd_sd.serving.waiting.floor import Floor
 from fingerd_sd.serving.waiting.readers import Readers
 
-log = logging.getLogger(__name__)
-
 
 class Asked(NamedTuple):
     """A query that waits for its answer. `more`, `started`: as of `Connection._answer`."""
 
-    line: bytes
-    client: Client
+    ruip: Ruip
+    begun: Begun
     more: bool
     started: float
 
@@ -93,7 +92,7 @@ class Connection:
     def wait_for(self, ruip: Ruip, begun: Begun, more: bool, started: float) -> None:
         """Answer `begun` once `ruip` can."""
         self._stop_reading()
-        self._asked = Asked(begun.line, begun.client, more, started)
+        self._asked = Asked(ruip, begun, more, started)
         self._keeper.line_is_there(self)
         self._keeper.answer_is_due(self, started + self._keeper.limits.answer_timeout)
         ruip.wait(begun).then(self._looked_up)
@@ -107,7 +106,7 @@ class Connection:
         """Close without an answer if the line took too long; if the answer did, say so."""
         ruip = self._keeper.ruip
         if self._asked is not None:
-            self._release(self._asked, ruip.failed(self._asked.line))
+            self._release(self._asked, (ruip.failed(self._asked.begun.line), 0))
             return
         client = ruip.policy.client(self.peer)
         self._keeper.done(ruip.late(self._buffer), client, 0, time.monotonic())
@@ -125,10 +124,10 @@ class Connection:
 
     def abandon(self) -> None:
         """End at once: the process leaves."""
-        if self._task is not None:
-            self._task.cancel()  # its end closes the connection
-        else:
+        if self._task is None:
             self.close()
+        else:  # its end closes the connection
+            self._task.cancel()
 
     def _read_on(self) -> None:
         if not self._reading:
@@ -181,31 +180,32 @@ class Connection:
         else:
             self._send(said, client, more, started)
 
-    def _looked_up(self, answer: Answer) -> None:
-        """Send `answer`, for which the client had to wait. An answer that tells of nobody leaves at
-        a moment that does not show why.
-        """
+    def _looked_up(self, said: Timed) -> None:
+        """Send the answer, but not one of nobody (an empty list has no source) before its time."""
         asked, floor = self._asked, self._keeper.limits.miss_time
         if asked is None:  # it took too long
             return
-        if floor and answer.result != FOUND:
-            self._keeper.floor.hold(partial(self._release, asked, answer), asked.started, floor)
+        if floor and (said[0].result != FOUND or not said[0].source):
+            self._keeper.floor.hold(partial(self._release, asked, said), asked.started, floor)
         else:
-            self._release(asked, answer)
+            self._release(asked, said)
 
-    def _release(self, asked: Asked, answer: Answer) -> None:
-        if self._asked is not None:  # else it took too long
-            self._asked = None
-            self._keeper.answer_is_there(self)
-            more = asked.more or self._went_on()
-            self._send(answer, asked.client, more, asked.started)
+    def _release(self, asked: Asked, said: Timed) -> None:
+        if self._asked is None:  # it took too long
+            return
+        self._asked = None
+        self._keeper.answer_is_there(self)
+        try:
+            answer, more = asked.ruip.settle(asked.begun, said), asked.more or self._went_on()
+            self._send(answer, asked.begun.client, more, asked.started)
+        except Exception as error:  # a bug: others are released after this one
+            self.broken(error)
 
     def _went_on(self) -> bool:
         """Whether octets came while the client waited: closing would reset the answer away."""
-        try:
+        with suppress(OSError):  # BlockingIOError: nothing came
             return bool(self.sock.recv(RECEIVE, AT_ONCE))
-        except OSError:  # BlockingIOError: nothing came
-            return False
+        return False
 
     def _send(self, answer: Answer, client: Client, more: bool, started: float) -> None:
         sent = send_now(self.sock, answer.octets)
@@ -223,13 +223,13 @@ class Connection:
 
     def broken(self, error: BaseException) -> None:
         """Close the connection, and log the bug that ends it."""
-        log.error("Internal error: %s", error, exc_info=error, extra={"event": "INTERNAL_ERROR"})
+        extra = {"event": "INTERNAL_ERROR"}
+        logging.getLogger(__name__).error("Internal error: %s", error, exc_info=error, extra=extra)
         self.close()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self.broken(error)
-        self.close()
+        error = None if task.cancelled() else task.exception()
+        self.close() if error is None else self.broken(error)
 
     async def _send_rest(
         self, answer: Answer, sent: int, client: Client, more: bool, started: float

@@ -296,7 +296,7 @@ def test_a_query_for_this_server_is_the_query_without_it(line: bytes, same: byte
 async def asked_here(house: Ruip, line: bytes, client: Client, here: str) -> Answer:
     """Ask as the server does for a client that has connected to `here`."""
     said = house.ready(line, client, 100.0) or house.begin(line, client, 100.0, lambda: here)
-    return await house.wait(said).result() if isinstance(said, Begun) else said
+    return house.settle(said, await house.wait(said).result()) if isinstance(said, Begun) else said
 
 
 def test_a_chain_through_this_server_goes_to_the_other_host() -> None:

@@ -134,3 +134,54 @@ def test_who_comes_while_a_call_is_dropped_is_told_all_the_same() -> None:
         return await comer
 
     assert asyncio.run(scenario()) == "ABC"
+
+
+def test_a_dropped_call_that_cannot_begin_again_is_an_error_and_not_the_last_word() -> None:
+    held: list[Callable[[], None]] = []
+
+    class Full(Pool):
+        full = False
+
+        def put(self, run: Callable[[], None]) -> None:
+            if self.full:
+                raise RuntimeError("all threads hang")
+            held.append(run)
+
+    async def scenario() -> str:
+        pool = Full(1, "test")
+        shared = Shared(pool)
+        leaver = asyncio.create_task(shared.call("key", "abc".upper))
+        await asyncio.sleep(0)
+        leaver.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await leaver
+        held.pop()()  # it is dropped
+        comer = asyncio.create_task(shared.call("key", "abc".upper))
+        pool.full = True
+        with pytest.raises(RuntimeError, match="all threads hang"):
+            await comer
+        pool.full = False
+        again = asyncio.create_task(shared.call("key", "abc".upper))
+        await asyncio.sleep(0)
+        held.pop()()
+        return await again
+
+    assert asyncio.run(scenario()) == "ABC"
+
+
+def test_a_call_that_hangs_keeps_nothing_of_those_who_left() -> None:
+    release = threading.Event()
+
+    async def scenario() -> int:
+        shared = Shared(Pool(1, "test"))
+        for _ in range(5):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.001):
+                    await shared.call("dead", release.wait, 20)
+        [call] = shared._calls.values()
+        return len(call.waiters)
+
+    try:
+        assert asyncio.run(scenario()) == 0
+    finally:
+        release.set()

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -230,6 +231,72 @@ def test_who_is_found_is_answered_at_once_and_nobody_waits_where_no_source_does(
             assert held.releases == []
 
     run(scenario())
+
+
+def test_an_answer_is_kept_and_counted_when_it_leaves_and_not_before() -> None:
+    """Else a second query would tell whether the look-up of the first is over."""
+
+    async def scenario() -> None:
+        source = Told(None, lifetime=60.0)
+        async with serving(ruip(source, audiences=[everyone(rate=5)]), LIMITS) as house:
+            held = Held(house)
+            with house.connect() as first, house.connect() as second, house.connect() as third:
+                await first.send(b"alice\r\n")
+                await until(lambda: len(held.releases) == 1)
+                await second.send(b"alice\r\n")
+                await until(lambda: len(held.releases) == 2)  # not answered at once
+                assert house.log == []
+                await third.send(b"bob\r\n")  # the third of five: no miss has been counted
+                await until(lambda: len(held.releases) == 3)
+                held.let_go()
+                for peer in (first, second, third):
+                    assert await peer.receive() == NOBODY
+            assert house.server.ruip.ready(
+                b"alice\r\n", house.server.ruip.policy.client("192.0.2.1"), time.monotonic()
+            )
+            assert await house.ask(b"bob\r\n") == LIMITED
+
+    run(scenario())
+
+
+def test_an_empty_list_is_held_since_looking_for_the_hidden_takes_time() -> None:
+    class Empty(Told):
+        async def who(self) -> list[str]:
+            return []
+
+    async def scenario() -> None:
+        lists = everyone()._replace(list=True)
+        async with serving(ruip(Empty(None), audiences=[lists]), LIMITS) as house:
+            held = Held(house)
+            with house.connect() as peer:
+                await peer.send(b"\r\n")
+                await until(lambda: bool(held.releases))
+                held.let_go()
+                assert await peer.receive() == b"No one logged on.\r\n"
+
+    run(scenario())
+
+
+def test_a_bug_in_one_release_costs_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        async with serving(ruip(Told(None)), LIMITS) as house:
+            told: list[object] = []
+
+            def query_log(*logged: object) -> None:
+                told.append(logged)
+                if len(told) == 1:
+                    raise RuntimeError("a bug")
+
+            house.server.query_log = query_log
+            peers = [house.connect() for _ in range(3)]
+            for number, peer in enumerate(peers):
+                await peer.send(b"user%d\r\n" % number)
+            answers = [await peer.receive() for peer in peers]
+            assert answers == [NOBODY] * 3
+            assert len(told) == 3
+
+    run(scenario())
+    assert [record.__dict__["event"] for record in caplog.records] == ["INTERNAL_ERROR"]
 
 
 def test_no_floor_holds_nobody() -> None:

@@ -134,7 +134,7 @@ def _read(fd: int, limit: int, size: int) -> bytes:
     buffered file takes longer to make than a plan to read.
     """
     octets = part = os.read(fd, min(size + 1, limit))
-    while part and size < len(octets) < limit:  # it has grown, or tells no size
+    while part and len(octets) != size and len(octets) < limit:  # its size is another, or cut up
         part = os.read(fd, limit - len(octets))
         octets += part
     return octets

@@ -198,7 +198,7 @@ class Sessions:
             raise
         with self._lock:
             self._reading = None
-            self._trouble = ""
+            self._trouble, self._quiet_until = "", -math.inf
             told = self._monitor is not None and origin == LOGIND
             known = _Known(seen, origin, now + (KEPT if told else KEPT_UNTOLD))
             if changes == self._changes:  # else somebody has come or gone meanwhile

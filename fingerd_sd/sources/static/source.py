@@ -22,6 +22,7 @@ from fingerd_sd.sources import words
 from fingerd_sd.sources.static.users import MAX_FILE, is_database, read_user
 
 if TYPE_CHECKING:
+    from fingerd_sd.process.threads import Shared
     from fingerd_sd.sources.static.database import DatabaseSource
 
 _NOBODY = Absent("no such name or alias")
@@ -41,6 +42,7 @@ class StaticSource:
         self._exact: dict[str, Entry] = {}
         self._mixed: dict[str, list[str]] = {}  # folded name → those that differ in case
         self._words: words.Index | None = None  # made at its first use
+        self._indexing: Shared | None = None  # those who ask meanwhile wait for the same
 
     async def find(self, user: str) -> Entry | Absent:
         """Return what `find_now` does."""
@@ -71,9 +73,10 @@ class StaticSource:
     async def match(self, asked: Sequence[str]) -> Sequence[str]:
         """Return the users whose full name has all words of `asked`."""
         if self._words is None:  # of a million users that takes a second: not on the loop
-            from fingerd_sd.process.threads import Pool, Shared
+            from fingerd_sd.process import threads
 
-            self._words = await Shared(Pool(1, self.name)).call("", self._index)
+            self._indexing = self._indexing or threads.Shared(threads.Pool(1, self.name))
+            self._words = await self._indexing.call("", self._index)
         return words.matching(self._words, asked)
 
     def give_back(self) -> None:

@@ -323,6 +323,18 @@ def test_nobody_is_asked_again_at_once_after_a_failure(caplog: pytest.LogCapture
     assert "no logind, no utmp" in caplog.text
 
 
+def test_a_list_that_comes_late_ends_the_back_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fingerd_sd.sources.accounts.sessions.TIMEOUT", 0.01)
+    house = House()
+    house.may_read.clear()
+    assert house.who() is None
+    reading = house.sessions._reading
+    assert reading is not None
+    house.may_read.set()
+    reading.result(PATIENCE)
+    assert house.who() == ["alice"]
+
+
 def test_those_who_ask_at_once_share_one_list() -> None:
     house = House()
     house.may_read.clear()
