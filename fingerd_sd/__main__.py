@@ -3,6 +3,6 @@
 
 import sys
 
-from fingerd_sd.cli import main
+from fingerd_sd.commands.cli import main
 
 sys.exit(main())

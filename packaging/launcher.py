@@ -6,6 +6,6 @@ import sys
 
 sys.path.insert(0, "@LIB@")
 
-from fingerd_sd.cli import main  # the path to it is set just above
+from fingerd_sd.commands.cli import main  # the path to it is set just above
 
 sys.exit(main())

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from fingerd_sd import __version__, cli
-from fingerd_sd.commands import settings
+from fingerd_sd import __version__
+from fingerd_sd.commands import cli, settings
 
 from ..helpers import third_party
 from ..helpers.ordinary import as_ordinary_user, reachable_folder

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 import pytest
 
-from fingerd_sd.commands.explain import explain
+from fingerd_sd.commands.inspecting.explain import explain
 from fingerd_sd.directory.lookup import Directory
 from fingerd_sd.directory.source import Mounted
 from fingerd_sd.policy.audience import Audience

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fingerd_sd.commands.sandbox import effective_unit, missing
+from fingerd_sd.commands.inspecting.sandbox import effective_unit, missing
 from fingerd_sd.directory.source import Needs
 
 from ..helpers import needs

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from fingerd_sd.commands.explain import explain
+from fingerd_sd.commands.inspecting.explain import explain
 from fingerd_sd.commands.settings import load
 from fingerd_sd.config.mistakes import ConfigError
 from fingerd_sd.directory import lists

@@ -26,7 +26,6 @@ FLOORS = (
     "sources",
     "serving",
     "commands",
-    "cli",
     "__main__",
 )
 MAX_NAMES = 9  # folders and files that a level shows: what a reader takes in at a glance

@@ -23,8 +23,7 @@ from typing import Any
 
 import pytest
 
-from fingerd_sd import cli
-from fingerd_sd.commands import exits, settings
+from fingerd_sd.commands import cli, exits, settings
 from fingerd_sd.config.table import Table
 from fingerd_sd.directory.answer import RESULTS
 from fingerd_sd.process.journal import MESSAGE_IDS

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from fingerd_sd.cli import main
 from fingerd_sd.commands import settings
+from fingerd_sd.commands.cli import main
 from fingerd_sd.config.mistakes import ConfigError
 from fingerd_sd.config.server import Limits
 from fingerd_sd.directory.answer import FAILED, FOUND, REFUSED, Answer

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from fingerd_sd import cli, sources
-from fingerd_sd.commands import settings
+from fingerd_sd import sources
+from fingerd_sd.commands import cli, settings
 from fingerd_sd.config.mistakes import ConfigError
 from fingerd_sd.sources.accounts import source as accounts
 from fingerd_sd.sources.static import source as static

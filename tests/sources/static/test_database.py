@@ -17,8 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fingerd_sd import cli
-from fingerd_sd.commands import exits
+from fingerd_sd.commands import cli, exits
 from fingerd_sd.config.files import read_toml
 from fingerd_sd.config.mistakes import ConfigError, Mistake
 from fingerd_sd.config.table import Layer, Table

@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from fingerd_sd.cli import main
 from fingerd_sd.commands import settings
+from fingerd_sd.commands.cli import main
 from fingerd_sd.config.mistakes import ConfigError
 from fingerd_sd.directory.cache import Cache
 from fingerd_sd.directory.lookup import Directory

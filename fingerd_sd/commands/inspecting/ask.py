@@ -18,7 +18,7 @@ from fingerd_sd.commands.exits import (
     EX_UNAVAILABLE,
     EX_USAGE,
 )
-from fingerd_sd.commands.explain import explain
+from fingerd_sd.commands.inspecting.explain import explain
 from fingerd_sd.directory.answer import ABSENT, FAILED, FOUND, Answer
 from fingerd_sd.directory.ruip import Ruip
 from fingerd_sd.policy.rules import Client

@@ -26,11 +26,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
     match options.command:
         case "check":
-            from fingerd_sd.commands.check import check
+            from fingerd_sd.commands.inspecting.check import check
 
             return check(options.config)
         case "ask":
-            from fingerd_sd.commands.ask import ask
+            from fingerd_sd.commands.inspecting.ask import ask
 
             query = " ".join(options.query)
             return ask(options.config, options.address, query, options.explain)

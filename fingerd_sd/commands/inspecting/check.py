@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fingerd_sd.commands.building import loaded
 from fingerd_sd.commands.exits import EX_CONFIG, EX_OK
-from fingerd_sd.commands.sandbox import effective_unit, missing
+from fingerd_sd.commands.inspecting.sandbox import effective_unit, missing
 from fingerd_sd.commands.settings import Settings
 from fingerd_sd.directory.source import Immediate, Needs
 

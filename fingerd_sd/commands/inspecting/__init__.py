@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""What an administrator asks before clients do: `check` and `ask`."""
