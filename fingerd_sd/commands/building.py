@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from fingerd_sd.commands import settings
 from fingerd_sd.commands.settings import Settings
@@ -16,7 +16,24 @@ from fingerd_sd.directory.relay import Relay
 from fingerd_sd.directory.ruip import Ruip
 from fingerd_sd.policy.rules import Policy
 from fingerd_sd.process.hostname import names_of_this_host
-from fingerd_sd.process.journal import Journal, JournalHandler
+
+if TYPE_CHECKING:
+    from fingerd_sd.process.journal import Journal
+    from fingerd_sd.process.systemd import Notifier
+    from fingerd_sd.serving.first import Taken
+
+FINGER = frozenset(("", "finger"))  # descriptor names that are served as finger
+
+
+class First(NamedTuple):
+    """What has been done before the event loop: the configuration and its `ruip`, connections that
+    were taken, and whom systemd hears from.
+    """
+
+    settings: Settings
+    ruip: Ruip
+    taken: list[Taken]
+    notifier: Notifier | None
 
 
 def loaded(config: Path | None) -> Settings | None:
@@ -52,4 +69,8 @@ def _forwarder(loaded: Settings) -> Relay | None:
 
 def log_to(journal: Journal, level: int) -> None:
     """Write the records of the logging module to `journal`, from `level` up."""
+    import logging
+
+    from fingerd_sd.process.journal import JournalHandler
+
     logging.basicConfig(handlers=[JournalHandler(journal)], level=level, format="%(message)s")

@@ -1,137 +1,51 @@
 # SPDX-License-Identifier: MIT
 """`fingerd-sd serve`: serve the sockets that systemd passed, or sockets of its own.
 
-A socket's descriptor name says what to serve on it.
+Clients wait while the process starts. So those whose answer is in memory are answered first; only
+then is all the rest imported and set up (commands/running.py).
 """
 
 from __future__ import annotations
 
-import asyncio
 import faulthandler
-import logging
 import os
-import socket
-from collections.abc import Mapping, Sequence
+import signal
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from fingerd_sd.commands.building import log_to, ruip_of
-from fingerd_sd.commands.exits import EX_CONFIG, EX_OK, EX_UNAVAILABLE, EX_USAGE
-from fingerd_sd.commands.settings import Settings, load_from
+from fingerd_sd.commands.building import FINGER, First, ruip_of
+from fingerd_sd.commands.settings import load_from
 from fingerd_sd.config.mistakes import ConfigError
-from fingerd_sd.directory.answer import Answer
-from fingerd_sd.policy.rules import Client
-from fingerd_sd.process.journal import Journal, Queried, open_journal
-from fingerd_sd.process.life import Service
-from fingerd_sd.process.systemd import ActivationError, Notifier, passed_sockets, watchdog_interval
-from fingerd_sd.serving.finger import Finger, Setup
-
-if TYPE_CHECKING:
-    from fingerd_sd.process.pressure import Pressure
-
-log = logging.getLogger(__name__)
-
-FINGER = ("", "finger")  # descriptor names that are served as finger
-_NO_SOCKET = (
-    "No socket to serve: systemd passed none, and there is no --listen."
-    " On a machine run by systemd: systemctl enable --now finger.socket."
-    " Elsewhere: fingerd-sd serve --listen 127.0.0.1:1079"
-)
+from fingerd_sd.process.systemd import Notifier, passed_descriptors
+from fingerd_sd.serving.first import answer_first
 
 
 def serve(config: Path | None, listen: Sequence[tuple[str, int]]) -> int:
     """Serve the sockets that systemd passed, and those at `listen`, until told to stop."""
     faulthandler.enable()  # the watchdog's SIGABRT then puts the line that hangs into the journal
-    journal = open_journal(os.environ)
-    log_to(journal, logging.INFO)
+    passed = passed_descriptors(os.environ)
+    first = None
+    if passed and not listen and set(passed.values()) <= FINGER:
+        first = _answer_first(config, passed)
+    from fingerd_sd.commands.running import run
+
+    return run(config, listen, first)
+
+
+def _answer_first(config: Path | None, descriptors: Iterable[int]) -> First | None:
+    """Read the configuration and, if its sources answer at once, answer whom they can. None: the
+    configuration cannot be used, and who reads it again says why.
+    """
     try:
-        passed = passed_sockets(os.environ)
-        for item in passed:
-            if item.name not in FINGER:
-                raise ActivationError(
-                    f'the socket unit passed a descriptor named "{item.name}", which this version'
-                    " does not know; FileDescriptorName=finger is what it serves"
-                )
-    except ActivationError as error:
-        log.error("%s", error, extra={"event": "CONFIG_ERROR"})
-        return EX_CONFIG
-    if not passed and not listen:
-        log.error(_NO_SOCKET, extra={"event": "CONFIG_ERROR"})
-        return EX_USAGE
-
-    def load_setup() -> Setup:
-        return _setup(load_from(config), journal)
-
-    try:
-        setup = load_setup()
-    except ConfigError as error:
-        for mistake in error.mistakes:
-            log.error("%s", mistake, extra={"event": "CONFIG_ERROR"})
-        return EX_CONFIG
-    try:
-        listeners = [item.socket for item in passed] + [_bind(*address) for address in listen]
-    except OSError as error:
-        log.error("--listen: %s", error, extra={"event": "CONFIG_ERROR"})
-        return EX_UNAVAILABLE
-    service = Service(
-        listeners,
-        Finger,
-        setup,
-        load_setup,
-        Notifier(os.environ),
-        journal,
-        may_idle_out=bool(passed) and os.environ.get("SYSTEMD_EXIT_ON_IDLE") != "0",
-        watchdog=watchdog_interval(os.environ),
-        pressure=_pressure(os.environ),
-    )
-    asyncio.run(service.run())
-    return EX_OK
-
-
-def _setup(loaded: Settings, journal: Journal) -> Setup:
-    def query_log(answer: Answer, client: Client, sent: int, usec: int) -> None:
-        journal.query(
-            Queried(
-                answer.query,
-                client.logged,
-                client.audience.name,
-                answer.result,
-                answer.source,
-                sent,
-                usec,
-            )
-        )
-
-    return Setup(
-        ruip_of(loaded),
-        loaded.limits,
-        query_log if loaded.log_queries else None,
-        loaded.idle_exit,
-        loaded.warnings,
-    )
-
-
-def _pressure(environment: Mapping[str, str]) -> Pressure | None:
-    """Return what tells when memory is short, where the environment names anything."""
-    if not environment.get("MEMORY_PRESSURE_WATCH"):
+        settings = load_from(config)
+    except ConfigError:
         return None
-    from fingerd_sd.process.pressure import opened
-
-    return opened(environment)
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    """Return a listening socket of our own, for a machine without systemd."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if family == socket.AF_INET6:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        listener.bind((host, port))
-        listener.listen(socket.SOMAXCONN)
-    except OSError as error:
-        listener.close()
-        raise OSError(f"{host} port {port}: {error.strerror}") from error
-    return listener
+    ruip = ruip_of(settings)
+    if not ruip.directory.answers_first:
+        return First(settings, ruip, [], None)
+    # Until there are handlers for them: they would end the process, and its clients with it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+    taken = answer_first(descriptors, ruip, settings.limits)
+    notifier = Notifier(os.environ)
+    notifier.tell("READY=1")
+    return First(settings, ruip, taken, notifier)

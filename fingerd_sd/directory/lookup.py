@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 class Directory:
     """`sources` in the order in which they are asked. `waits`: whether one of them must be waited
-    for, so that the time of an answer could reveal something.
+    for, so that the time of an answer could reveal something. `answers_first`: whether one of them
+    answers at once, before there is an event loop.
     """
 
     def __init__(self, sources: Sequence[Mounted]) -> None:
@@ -28,6 +29,7 @@ class Directory:
             for source, audiences in sources
         )
         self.waits = any(asked.find_now is None for asked in self._asked)
+        self.answers_first = any(asked.find_now is not None for asked in self._asked)
 
     def prepare(self) -> None:
         """Import what an answer may take, while there are descriptors for that."""

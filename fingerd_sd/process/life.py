@@ -81,6 +81,7 @@ class Service(Generic[S]):
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._told_to_stop, signal.Signals(number).name)
         loop.add_signal_handler(signal.SIGHUP, self._told_to_reload)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())  # who took clients before has blocked these
         self._served.start(self._listeners)
         self._ping()
         self._notify("READY=1", self._status())

@@ -14,12 +14,14 @@ from __future__ import annotations
 
 import errno
 import os
-import select
-import socket
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    import socket  # else where it is needed: first clients are answered before
 
 UNNAMED = ("", "unknown")  # sd_listen_fds_with_names(3): names of a socket without a name
+FIRST = 3  # the first descriptor that systemd passes: sd_listen_fds(3)
 ACCEPTED = "connection"  # what a socket unit with Accept=yes passes
 STATES = ("READY=1", "RELOADING=1", "STOPPING=1")  # systemd waits for these: none may be lost
 MISSING = (
@@ -39,6 +41,19 @@ class Passed(NamedTuple):
     socket: socket.socket
 
 
+def passed_descriptors(environment: Mapping[str, str]) -> dict[int, str]:
+    """Return the descriptors that systemd passed to this process, with their own names; none if the
+    environment makes no sense. It needs no module and looks at nothing: `passed_sockets` does.
+    """
+    count, names = environment.get("LISTEN_FDS", ""), environment.get("LISTEN_FDNAMES", "")
+    if environment.get("LISTEN_PID") != str(os.getpid()) or not count.isdecimal():
+        return {}
+    named = names.split(":") if names else [""] * int(count)
+    if len(named) != int(count):
+        return {}
+    return {fd: _own(name) for fd, name in enumerate(named, FIRST)}
+
+
 def passed_sockets(environment: Mapping[str, str]) -> list[Passed]:
     """Return the sockets that systemd passed to this process; sd_listen_fds_with_names(3).
 
@@ -48,6 +63,8 @@ def passed_sockets(environment: Mapping[str, str]) -> list[Passed]:
     """
     if environment.get("LISTEN_PID") != str(os.getpid()):
         return []
+    import socket
+
     daemon = _daemon()
     if daemon is None:
         raise ActivationError(f"systemd passed sockets, but {MISSING}")
@@ -62,13 +79,18 @@ def passed_sockets(environment: Mapping[str, str]) -> list[Passed]:
                 f'descriptor {fd}, "{name}", is no listening stream socket: the socket unit needs'
                 " ListenStream= and Accept=no"
             )
-        own = "" if name in UNNAMED or name.endswith(".socket") else name
-        passed.append(Passed(own, socket.socket(fileno=fd)))
+        passed.append(Passed(_own(name), socket.socket(fileno=fd)))
     return passed
+
+
+def _own(name: str) -> str:
+    return "" if name in UNNAMED or name.endswith(".socket") else name
 
 
 def name_of(listener: socket.socket) -> str:
     """Return where `listener` listens, as a person writes it: "[::]:79", a path."""
+    import socket
+
     address = listener.getsockname()
     if listener.family == socket.AF_UNIX:
         return str(address)
@@ -80,6 +102,8 @@ class Notifier:
     """Tells systemd how the service is: sd_notify(3). Without systemd it does nothing."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
+        import socket
+
         path = environment.get("NOTIFY_SOCKET", "")
         self._address = "\0" + path[1:] if path.startswith("@") else path  # abstract: unix(7)
         self._unsent: list[str] = []
@@ -143,6 +167,8 @@ class LoginMonitor:
             from systemd import login
         except ImportError as error:
             raise OSError(str(error)) from error
+        import select
+
         self._monitor: Any = login.Monitor("session")
         self._poll = select.poll()
         self._poll.register(self._monitor.fileno(), self._monitor.get_events())

@@ -18,6 +18,7 @@ from fingerd_sd.directory.answer import LIMIT
 from fingerd_sd.directory.ruip import Ruip
 from fingerd_sd.policy.notices import Notice, Notices
 from fingerd_sd.policy.rules import Client
+from fingerd_sd.serving.first import Taken
 from fingerd_sd.serving.server import QueryLog, Server
 
 log = logging.getLogger(__name__)
@@ -36,11 +37,14 @@ class Setup(NamedTuple):
 
 
 class Finger:
-    """Serves finger by `setup`; see process/served.py."""
+    """Serves finger by `setup`, and what was taken for it before; see process/served.py."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, setup: Setup) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, setup: Setup, taken: Iterable[Taken] = ()
+    ) -> None:
         self._loop = loop
         self._ruip = setup.ruip
+        self._taken = taken
         self._server = Server(loop, setup.ruip, setup.limits, setup.query_log)
         self._server.on_limited = self._limited
         self._notices = Notices()
@@ -82,6 +86,8 @@ class Finger:
 
     def start(self, listeners: Sequence[socket.socket]) -> None:
         """Accept from `listeners`; see Server."""
+        self._server.adopt(self._taken)
+        self._taken = ()
         self._server.start(listeners)
 
     def use(self, setup: Setup) -> None:

@@ -12,18 +12,17 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Sequence
 
 from fingerd_sd.config.server import Limits
 from fingerd_sd.directory.answer import LIMIT, RESULTS, Answer
 from fingerd_sd.directory.ruip import Begun, Ruip
 from fingerd_sd.policy.rules import Client
 from fingerd_sd.process.descriptors import for_connections
-from fingerd_sd.protocol.query import line_length
 from fingerd_sd.serving.accept import Acceptor
+from fingerd_sd.serving.first import Taken, said_at_once
 from fingerd_sd.serving.held import Connection
-from fingerd_sd.serving.sockets import AT_ONCE, RECEIVE, connected_to, end_output, send_now
+from fingerd_sd.serving.sockets import AT_ONCE, RECEIVE, end_output, send_now
 from fingerd_sd.serving.waiting.deadlines import Deadlines
 from fingerd_sd.serving.waiting.floor import Floor
 from fingerd_sd.serving.waiting.readers import Readers
@@ -90,6 +89,22 @@ class Server:
         self.ruip.directory.prepare()
         self._acceptor.start(listeners)
 
+    def adopt(self, taken: Iterable[Taken]) -> None:
+        """Go on with connections that serving/first.py took for this server."""
+        for one in taken:
+            self.taken += 1
+            client = self.ruip.policy.client(one.peer)
+            if one.said is None:
+                self._begin(one.sock, one.peer, one.octets, one.started)
+            elif isinstance(one.said, Begun):
+                held = self._hold(Connection(self, one.sock, one.peer, client.key))
+                held.wait_for(self.ruip, one.said, False, one.started)
+            elif one.ended:
+                self.done(one.said, client, one.sent, one.started, one.ended)
+            else:
+                held = self._hold(Connection(self, one.sock, one.peer, client.key))
+                held.send_rest(one.said, one.sent, client, one.started)
+
     def stop_accepting(self) -> None:
         """Accept no more connections: new ones wait in the backlog for the next process."""
         self._acceptor.stop()
@@ -127,33 +142,27 @@ class Server:
         except OSError:  # reset before it was taken
             sock.close()
             return
+        self._begin(sock, peer, octets, started)
+
+    def _begin(self, sock: socket.socket, peer: str, octets: bytes | None, started: float) -> None:
+        """Serve a connection that was counted, from the first `octets`; None: none came yet."""
         client = self.ruip.policy.client(peer)
         if self._per_client and self._is_over(client):
             self._refuse(sock, peer, client, octets, started)
             return
-        answer = None
-        if octets and octets[-1] == 0x0A:
-            # Only whole lines are ever ready, so that this is one line and nothing behind it.
-            answer = self.ruip.ready(octets, client, started)
-            if answer is None and line_length(octets) == len(octets) <= self.limits.max_query:
-                here = partial(connected_to, sock)
-                said = self.ruip.begin(octets, client, started, here)
-                if isinstance(said, Begun):
-                    held = self._hold(Connection(self, sock, peer, client.key))
-                    held.wait_for(self.ruip, said, False, started)
-                    return
-                answer = said
-        if answer is None:
+        said = said_at_once(sock, octets, self.ruip, self.limits.max_query, client, started)
+        if said is None:
             self._hold(Connection(self, sock, peer, client.key)).begin(octets)
-            return
-        sent = send_now(sock, answer.octets)
-        if sent == len(answer.octets):
+        elif isinstance(said, Begun):
+            held = self._hold(Connection(self, sock, peer, client.key))
+            held.wait_for(self.ruip, said, False, started)
+        elif (sent := send_now(sock, said.octets)) == len(said.octets):
             end_output(sock)
             sock.close()
-            self.done(answer, client, sent, started)
+            self.done(said, client, sent, started)
         else:
             held = self._hold(Connection(self, sock, peer, client.key))
-            held.send_rest(answer, sent, client, started)
+            held.send_rest(said, sent, client, started)
 
     def _is_over(self, client: Client) -> bool:
         return self._per_client.get(client.key, 0) >= self.limits.max_per_client
@@ -221,14 +230,16 @@ class Server:
             self._all_gone.set()
         self._acceptor.resume()
 
-    def done(self, answer: Answer, client: Client, sent: int, started: float) -> None:
-        """Count and log one query."""
+    def done(
+        self, answer: Answer, client: Client, sent: int, started: float, ended: float = 0
+    ) -> None:
+        """Count and log one query, which ended at `ended`, in monotonic seconds; 0: now."""
         self.counts[answer.result] += 1
         if answer.result == LIMIT:
             if self.on_limited is not None:
                 self.on_limited(client)
         elif self.query_log is not None:
-            self.query_log(answer, client, sent, int((time.monotonic() - started) * 1e6))
+            self.query_log(answer, client, sent, int(((ended or time.monotonic()) - started) * 1e6))
 
     def _changed(self) -> None:
         tell, self.on_change = self.on_change, None

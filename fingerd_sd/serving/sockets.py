@@ -3,19 +3,22 @@
 
 from __future__ import annotations
 
-import socket
+import _socket  # not socket: see serving/first.py
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    import socket
 
 RECEIVE = 4096  # octets at once: a whole query and what follows it
 
-# As plain numbers: joining the socket module's flags costs as much as looking an answer up.
-AT_ONCE = int(socket.MSG_DONTWAIT)
-_SEND = int(socket.MSG_DONTWAIT | socket.MSG_MORE)
-_OUTPUT = int(socket.SHUT_WR)
+# Plain numbers: joining the flags of the module socket costs as much as looking an answer up.
+AT_ONCE = _socket.MSG_DONTWAIT
+_SEND = _socket.MSG_DONTWAIT | _socket.MSG_MORE
+_OUTPUT = _socket.SHUT_WR
 
 # Accepts one connection; returns it and its peer's address as text, "" on AF_UNIX.
-Taker = Callable[[], tuple[socket.socket, str]]
+Taker: TypeAlias = "Callable[[], tuple[socket.socket, str]]"
 
 
 def taker(listener: socket.socket) -> Taker:
@@ -25,7 +28,7 @@ def taker(listener: socket.socket) -> Taker:
     function below it is used if this Python has it; its sockets lack `makefile` and `with`.
     """
     accept: Callable[[], tuple[int, Any]] | None = getattr(listener, "_accept", None)
-    is_unix = listener.family == socket.AF_UNIX
+    is_unix = listener.family == _socket.AF_UNIX
     family, kind, proto = int(listener.family), int(listener.type), listener.proto
 
     def take() -> tuple[socket.socket, str]:
@@ -34,7 +37,7 @@ def taker(listener: socket.socket) -> Taker:
             sock, address = listener.accept()
         else:
             fd, address = accept()
-            sock = socket.SocketType(family, kind, proto, fd)
+            sock = _socket.SocketType(family, kind, proto, fd)
         return sock, "" if is_unix else address[0]
 
     return take

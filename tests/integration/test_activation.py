@@ -331,3 +331,62 @@ def test_a_host_that_is_this_server_is_no_other_on_either_path(tmp_path: Path) -
             assert ask(six, line) == happy
         assert ask(six, here) == denied
         assert running.stop() == 0
+
+
+# The command, in which the first step also says which modules there are, and gets a signal.
+_FIRST = """
+import os, sys
+from fingerd_sd.commands import serve
+step = serve.answer_first
+def watched(*arguments):
+    taken = step(*arguments)
+    print("modules", *sys.modules, "end", file=sys.stderr)
+    if os.environ.get("SEND"):
+        os.kill(os.getpid(), int(os.environ["SEND"]))
+    return taken
+serve.answer_first = watched
+sys.argv = ["fingerd-sd", *sys.argv[1:]]
+from fingerd_sd.commands.cli import main
+sys.exit(main())
+"""
+# Without site, whose .pth files import what they like.
+_PATHS = f"import sys; sys.path[:] = {[str(ROOT), *sys.path]!r}"
+FIRST = (sys.executable, "-I", "-S", "-c", _PATHS + _FIRST)
+LATER = {"asyncio", "logging", "ssl", "socket", "threading", "selectors", "concurrent.futures"}
+
+
+def test_the_first_client_is_answered_before_what_takes_long_is_imported(tmp_path: Path) -> None:
+    needs.modules("systemd")
+    config = configured(tmp_path, MOSHEZ)
+    with listener() as sock, socket.create_connection(sock.getsockname()) as client:
+        client.settimeout(PATIENCE)
+        client.sendall(b"moshez\r\n")
+        with serving([sock], tmp_path, "serve", "--config", config, command=FIRST) as running:
+            assert everything(client) == b"Happy and well\r\n"
+            assert ask(sock, b"moshez\r\n") == b"Happy and well\r\n"  # the loop goes on
+            assert running.stop() == 0
+            log = running.stderr()
+    modules = set(log.partition("modules")[2].partition(" end\n")[0].split())
+    assert "fingerd_sd.serving.first" in modules
+    assert modules & LATER == set()
+    assert log.count("moshez from 127.0.0.1: found") == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_between_the_first_answers_and_the_loop_loses_nobody(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    needs.modules("systemd")
+    config = configured(tmp_path, MOSHEZ)
+    with listener() as sock, socket.create_connection(sock.getsockname()) as client:
+        client.settimeout(PATIENCE)
+        client.sendall(b"mosh")  # half a line: held from the first step on
+        arguments = ("serve", "--config", config)
+        send = str(int(number))
+        with serving([sock], tmp_path, *arguments, command=FIRST, SEND=send) as running:
+            running.wait_for("STOPPING=1" if number == signal.SIGTERM else "RELOADING=1")
+            client.sendall(b"ez\r\n")
+            assert everything(client) == b"Happy and well\r\n"
+            if number == signal.SIGHUP:
+                running.process.send_signal(signal.SIGTERM)
+            assert running.exit_status() == 0

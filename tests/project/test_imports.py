@@ -219,10 +219,10 @@ def test_a_start_imports_nothing_heavy(source: str, tmp_path: Path) -> None:
 import sys
 sys.path.insert(0, {str(ROOT)!r})
 from pathlib import Path
-from fingerd_sd.commands import serve
+from fingerd_sd.commands import running, serve
 async def run(self):
     print(*sys.modules, sep="\\n")
-serve.Service.run = run
+running.Service.run = run
 sys.exit(serve.serve(Path({str(config)!r}), [("127.0.0.1", 0)]))
 """
     done = subprocess.run(

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: MIT
+"""Serving with all that it takes: the log, the event loop, the life of the process.
+
+A socket's descriptor name says what to serve on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fingerd_sd.commands.building import FINGER, First, log_to, ruip_of
+from fingerd_sd.commands.exits import EX_CONFIG, EX_OK, EX_UNAVAILABLE, EX_USAGE
+from fingerd_sd.commands.settings import Settings, load_from
+from fingerd_sd.config.mistakes import ConfigError
+from fingerd_sd.directory.answer import Answer
+from fingerd_sd.directory.ruip import Ruip
+from fingerd_sd.policy.rules import Client
+from fingerd_sd.process.journal import Journal, Queried, open_journal
+from fingerd_sd.process.life import Service
+from fingerd_sd.process.systemd import ActivationError, Notifier, passed_sockets, watchdog_interval
+from fingerd_sd.serving.finger import Finger, Setup
+
+if TYPE_CHECKING:
+    from fingerd_sd.process.pressure import Pressure
+
+log = logging.getLogger(__name__)
+
+_NO_SOCKET = (
+    "No socket to serve: systemd passed none, and there is no --listen."
+    " On a machine run by systemd: systemctl enable --now finger.socket."
+    " Elsewhere: fingerd-sd serve --listen 127.0.0.1:1079"
+)
+
+
+def run(config: Path | None, listen: Sequence[tuple[str, int]], first: First | None) -> int:
+    """Serve the sockets that systemd passed, and those at `listen`, until told to stop. `first`:
+    what has been done already.
+    """
+    journal = open_journal(os.environ)
+    log_to(journal, logging.INFO)
+    try:
+        passed = passed_sockets(os.environ)
+        for item in passed:
+            if item.name not in FINGER:
+                raise ActivationError(
+                    f'the socket unit passed a descriptor named "{item.name}", which this version'
+                    " does not know; FileDescriptorName=finger is what it serves"
+                )
+    except ActivationError as error:
+        log.error("%s", error, extra={"event": "CONFIG_ERROR"})
+        return EX_CONFIG
+    if not passed and not listen:
+        log.error(_NO_SOCKET, extra={"event": "CONFIG_ERROR"})
+        return EX_USAGE
+
+    def load_setup() -> Setup:
+        loaded = load_from(config)
+        return _setup(loaded, ruip_of(loaded), journal)
+
+    try:
+        setup = _setup(first.settings, first.ruip, journal) if first else load_setup()
+    except ConfigError as error:
+        for mistake in error.mistakes:
+            log.error("%s", mistake, extra={"event": "CONFIG_ERROR"})
+        return EX_CONFIG
+    try:
+        listeners = [item.socket for item in passed] + [_bind(*address) for address in listen]
+    except OSError as error:
+        log.error("--listen: %s", error, extra={"event": "CONFIG_ERROR"})
+        return EX_UNAVAILABLE
+    service = Service(
+        listeners,
+        partial(Finger, taken=first.taken if first else ()),
+        setup,
+        load_setup,
+        (first and first.notifier) or Notifier(os.environ),
+        journal,
+        may_idle_out=bool(passed) and os.environ.get("SYSTEMD_EXIT_ON_IDLE") != "0",
+        watchdog=watchdog_interval(os.environ),
+        pressure=_pressure(os.environ),
+    )
+    asyncio.run(service.run())
+    return EX_OK
+
+
+def _setup(loaded: Settings, ruip: Ruip, journal: Journal) -> Setup:
+    def query_log(answer: Answer, client: Client, sent: int, usec: int) -> None:
+        journal.query(
+            Queried(
+                answer.query,
+                client.logged,
+                client.audience.name,
+                answer.result,
+                answer.source,
+                sent,
+                usec,
+            )
+        )
+
+    return Setup(
+        ruip,
+        loaded.limits,
+        query_log if loaded.log_queries else None,
+        loaded.idle_exit,
+        loaded.warnings,
+    )
+
+
+def _pressure(environment: Mapping[str, str]) -> Pressure | None:
+    """Return what tells when memory is short, where the environment names anything."""
+    if not environment.get("MEMORY_PRESSURE_WATCH"):
+        return None
+    from fingerd_sd.process.pressure import opened
+
+    return opened(environment)
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    """Return a listening socket of our own, for a machine without systemd."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind((host, port))
+        listener.listen(socket.SOMAXCONN)
+    except OSError as error:
+        listener.close()
+        raise OSError(f"{host} port {port}: {error.strerror}") from error
+    return listener
