@@ -1,16 +1,13 @@
 # SPDX-License-Identifier: MIT
 """What `serve` and `ask` share: making a Ruip of a configuration, and logging to a journal."""
 
-from __future__ import annotations
-
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from fingerd_sd.commands import settings
 from fingerd_sd.commands.settings import Settings
-from fingerd_sd.config.mistakes import ConfigError
+from fingerd_sd.config.mistakes import ConfigError, File
 from fingerd_sd.directory.lookup import Directory
 from fingerd_sd.directory.relay import Relay
 from fingerd_sd.directory.ruip import Ruip
@@ -32,11 +29,11 @@ class First(NamedTuple):
 
     settings: Settings
     ruip: Ruip
-    taken: list[Taken]
-    notifier: Notifier | None
+    taken: "list[Taken]"
+    notifier: "Notifier | None"
 
 
-def loaded(config: Path | None) -> Settings | None:
+def loaded(config: File | None) -> Settings | None:
     """Return the configuration, as settings.load_from does. If there are mistakes, print them on
     standard error and return None.
     """
@@ -67,7 +64,7 @@ def _forwarder(loaded: Settings) -> Relay | None:
     return Forwarder(max(whole - 1, whole / 2))
 
 
-def log_to(journal: Journal, level: int) -> None:
+def log_to(journal: "Journal", level: int) -> None:
     """Write the records of the logging module to `journal`, from `level` up."""
     import logging
 

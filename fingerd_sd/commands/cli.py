@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from argparse import Namespace
+
+    from fingerd_sd.config.mistakes import File
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,7 +23,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         case [] | ["serve"]:
             return _serve(None, ())
         case ["serve", "--config", file]:
-            return _serve(Path(file), ())
+            return _serve(file, ())
+    from fingerd_sd.sources import find_packages
+
+    find_packages()
     options = _parse(arguments)
     match options.command:
         case "check":
@@ -41,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return _serve(options.config, options.listen)
 
 
-def _serve(config: Path | None, listen: Sequence[tuple[str, int]]) -> int:
+def _serve(config: File | None, listen: Sequence[tuple[str, int]]) -> int:
     from fingerd_sd.commands.serve import serve
 
     return serve(config, listen)
@@ -49,6 +53,7 @@ def _serve(config: Path | None, listen: Sequence[tuple[str, int]]) -> int:
 
 def _parse(arguments: Sequence[str]) -> Namespace:
     from argparse import ArgumentParser, ArgumentTypeError
+    from pathlib import Path
 
     from fingerd_sd import __version__
     from fingerd_sd.commands.exits import EX_USAGE

@@ -12,13 +12,12 @@ import os
 import socket
 from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fingerd_sd.commands.building import FINGER, First, log_to, ruip_of
 from fingerd_sd.commands.exits import EX_CONFIG, EX_OK, EX_UNAVAILABLE, EX_USAGE
 from fingerd_sd.commands.settings import Settings, load_from
-from fingerd_sd.config.mistakes import ConfigError
+from fingerd_sd.config.mistakes import ConfigError, File
 from fingerd_sd.directory.answer import Answer
 from fingerd_sd.directory.ruip import Ruip
 from fingerd_sd.policy.rules import Client
@@ -26,6 +25,7 @@ from fingerd_sd.process.journal import Journal, Queried, open_journal
 from fingerd_sd.process.life import Service
 from fingerd_sd.process.systemd import ActivationError, Notifier, passed_sockets, watchdog_interval
 from fingerd_sd.serving.finger import Finger, Setup
+from fingerd_sd.sources import find_packages
 
 if TYPE_CHECKING:
     from fingerd_sd.process.pressure import Pressure
@@ -39,10 +39,11 @@ _NO_SOCKET = (
 )
 
 
-def run(config: Path | None, listen: Sequence[tuple[str, int]], first: First | None) -> int:
+def run(config: File | None, listen: Sequence[tuple[str, int]], first: First | None) -> int:
     """Serve the sockets that systemd passed, and those at `listen`, until told to stop. `first`:
     what has been done already.
     """
+    find_packages()
     journal = open_journal(os.environ)
     log_to(journal, logging.INFO)
     try:

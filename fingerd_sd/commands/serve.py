@@ -7,20 +7,19 @@ then is all the rest imported and set up (commands/running.py).
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # has no stubs; signal takes long to import
 import faulthandler
 import os
-import signal
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 from fingerd_sd.commands.building import FINGER, First, ruip_of
 from fingerd_sd.commands.settings import load_from
-from fingerd_sd.config.mistakes import ConfigError
+from fingerd_sd.config.mistakes import ConfigError, File
 from fingerd_sd.process.systemd import Notifier, passed_descriptors
 from fingerd_sd.serving.first import answer_first
 
 
-def serve(config: Path | None, listen: Sequence[tuple[str, int]]) -> int:
+def serve(config: File | None, listen: Sequence[tuple[str, int]]) -> int:
     """Serve the sockets that systemd passed, and those at `listen`, until told to stop."""
     faulthandler.enable()  # the watchdog's SIGABRT then puts the line that hangs into the journal
     passed = passed_descriptors(os.environ)
@@ -32,7 +31,7 @@ def serve(config: Path | None, listen: Sequence[tuple[str, int]]) -> int:
     return run(config, listen, first)
 
 
-def _answer_first(config: Path | None, descriptors: Iterable[int]) -> First | None:
+def _answer_first(config: File | None, descriptors: Iterable[int]) -> First | None:
     """Read the configuration and, if its sources answer at once, answer whom they can. None: the
     configuration cannot be used, and who reads it again says why.
     """
@@ -44,7 +43,7 @@ def _answer_first(config: Path | None, descriptors: Iterable[int]) -> First | No
     if not ruip.directory.answers_first:
         return First(settings, ruip, [], None)
     # Until there are handlers for them: they would end the process, and its clients with it.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP))
     taken = answer_first(descriptors, ruip, settings.limits)
     notifier = Notifier(os.environ)
     notifier.tell("READY=1")

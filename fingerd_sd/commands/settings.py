@@ -4,21 +4,19 @@
 Reads everything in one run and reports every mistake. fingerd.toml(5) describes each key.
 """
 
-from __future__ import annotations
-
-from pathlib import Path
+import os
 from typing import NamedTuple
 
 from fingerd_sd.config.files import read_layers, table_of, tables_of
-from fingerd_sd.config.mistakes import ConfigError, Mistake, nearest
+from fingerd_sd.config.mistakes import ConfigError, File, Mistake, nearest
 from fingerd_sd.config.server import Limits, read_server
 from fingerd_sd.directory.source import Mounted, Selects
 from fingerd_sd.policy.audience import DEFAULT_SHOW, EVERYONE, Audience, read_audiences
 from fingerd_sd.protocol.hosts import check_names
 from fingerd_sd.sources.mounting import default_sources, read_sources
 
-MAIN = Path("/etc/fingerd-sd/fingerd.toml")
-DROP_INS = Path("/etc/fingerd-sd/conf.d")
+MAIN = "/etc/fingerd-sd/fingerd.toml"
+DROP_INS = "/etc/fingerd-sd/conf.d"
 
 _SECTIONS = ("server", "audience", "source")
 
@@ -36,11 +34,11 @@ class Settings(NamedTuple):
     names: tuple[str, ...] | None
     audiences: tuple[Audience, ...]
     sources: tuple[Mounted, ...]
-    files: tuple[Path, ...] = ()
+    files: tuple[File, ...] = ()
     warnings: tuple[Mistake, ...] = ()
 
 
-def load(main: Path = MAIN, drop_ins: Path | None = DROP_INS) -> Settings:
+def load(main: File = MAIN, drop_ins: File | None = DROP_INS) -> Settings:
     """Return what `main` and the files in `drop_ins` say; the defaults if there are none.
 
     Raises ConfigError with every mistake in all of them.
@@ -73,12 +71,12 @@ def load(main: Path = MAIN, drop_ins: Path | None = DROP_INS) -> Settings:
         *server,
         audiences,
         mounted,
-        tuple(layer.file for layer in layers if layer.file.exists()),
+        tuple(layer.file for layer in layers if os.path.exists(layer.file)),
         tuple(warnings),
     )
 
 
-def load_from(config: Path | None) -> Settings:
+def load_from(config: File | None) -> Settings:
     """Return the configuration: the file `config` alone, or the system's with its drop-ins.
 
     Raises ConfigError with every mistake.
@@ -86,7 +84,7 @@ def load_from(config: Path | None) -> Settings:
     if config is None:
         return load()
     try:
-        config.stat()
+        os.stat(config)
     except FileNotFoundError:
         text = "does not exist; check the path after --config"
         raise ConfigError([Mistake(config, "", text)]) from None

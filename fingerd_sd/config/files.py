@@ -6,25 +6,25 @@ config/table.py reads the tables in them. Which keys there are, the readers of t
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from fingerd_sd.config.mistakes import ConfigError, Mistake
+from fingerd_sd.config.mistakes import ConfigError, File, Mistake
 from fingerd_sd.config.table import Layer, Table
 
 MAX_FILE = 1 << 20  # octets of one configuration file; a user table may have a file of its own
 
 
-def read_toml(file: Path, limit: int) -> Mapping[str, Any]:
+def read_toml(file: File, limit: int) -> Mapping[str, Any]:
     """Return the tables in `file`, at most `limit` octets long.
 
     Raises ConfigError if it cannot be read or is not TOML, and FileNotFoundError if it does not
     exist, which the caller may allow.
     """
     try:
-        with file.open("rb") as stream:
+        with open(file, "rb") as stream:
             octets = stream.read(limit + 1)
     except FileNotFoundError:
         raise
@@ -44,16 +44,17 @@ def read_toml(file: Path, limit: int) -> Mapping[str, Any]:
         raise ConfigError([Mistake(file, "", "not TOML: nested too deeply")]) from error
 
 
-def read_layers(main: Path, drop_ins: Path | None, mistakes: list[Mistake]) -> list[Layer]:
+def read_layers(main: File, drop_ins: File | None, mistakes: list[Mistake]) -> list[Layer]:
     """Return `main` and the `*.toml` files in the folder `drop_ins` in the order of their names.
 
     A missing `main` or folder counts as empty. A file that cannot be read is left out and reported
     in `mistakes`, so that the same run finds the mistakes in the others.
     """
-    files = [main]
+    files: list[File] = [main]
     if drop_ins is not None:
         try:
-            files += sorted(path for path in drop_ins.iterdir() if path.suffix == ".toml")
+            names = sorted(name for name in os.listdir(drop_ins) if name.endswith(".toml"))
+            files += [os.path.join(drop_ins, name) for name in names if name != ".toml"]
         except FileNotFoundError:
             pass
         except OSError as error:

@@ -4,11 +4,13 @@
 This module knows files and keys. It knows neither TOML nor finger.
 """
 
-from __future__ import annotations
-
+import os
 from collections.abc import Iterable, Sequence
-from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
+
+# A file's name. Those of the configuration are plain text: a Path takes 12 million instructions to
+# import, while the first client waits.
+File: TypeAlias = str | os.PathLike[str]
 
 
 class Mistake(NamedTuple):
@@ -16,7 +18,7 @@ class Mistake(NamedTuple):
     for terminals, the journal and STATUS=, whatever a file or a user's entry holds.
     """
 
-    file: Path
+    file: File
     key: str
     text: str
 

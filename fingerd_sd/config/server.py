@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: MIT
 """`[server]`: what one client and all clients together may take, and how the process behaves."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from fingerd_sd.config.table import Table

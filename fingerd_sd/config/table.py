@@ -7,13 +7,14 @@ Calling a getter makes its key known. `Table.close` reports each key that no get
 the nearest known one.
 """
 
-from __future__ import annotations
-
+import os
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from fingerd_sd.config.mistakes import Mistake, nearest
+from fingerd_sd.config.mistakes import File, Mistake, nearest
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 T = TypeVar("T")
 N = TypeVar("N", int, float)
@@ -24,7 +25,7 @@ _NAMES = {str: "a string", int: "a whole number", bool: "true or false", list: "
 class Layer(NamedTuple):
     """One file's part of a table: the first layer is the weakest, a later one's keys win."""
 
-    file: Path
+    file: File
     values: Mapping[str, Any]
 
 
@@ -49,9 +50,15 @@ class Table:
         self._known: set[str] = set()
 
     @property
-    def directory(self) -> Path:
+    def directory(self) -> "Path":
         """The folder from which relative file names in this table start."""
-        return self._layers[-1].file.parent
+        from pathlib import Path
+
+        return Path(self._layers[-1].file).parent
+
+    def beside(self, file: str) -> str:
+        """Return the path of `file`, whose name starts from the folder of this table's file."""
+        return os.path.join(os.path.dirname(self._layers[-1].file), file)
 
     @property
     def known(self) -> frozenset[str]:
@@ -133,14 +140,14 @@ class Table:
                 )
         return merged
 
-    def inner(self, key: str, values: Mapping[str, Any], number: int | None = None) -> Table:
+    def inner(self, key: str, values: Mapping[str, Any], number: int | None = None) -> "Table":
         """Return the table at `key` below this one, its mistakes reported with this one's.
         `number`: which one, from 1, where `key` is an array of tables.
         """
         path = self._path(key) if number is None else f"{self._path(key)}[{number}]"
         return Table([Layer(self._layer(key).file, values)], path, self._mistakes, self._warnings)
 
-    def other(self, file: Path, values: Mapping[str, Any]) -> Table:
+    def other(self, file: File, values: Mapping[str, Any]) -> "Table":
         """Return the tables of another file that this one names, its mistakes reported here."""
         return Table([Layer(file, values)], "", self._mistakes, self._warnings)
 

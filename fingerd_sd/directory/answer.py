@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The answer to one query line: what was found, laid out, and the result for the journal."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING, NamedTuple
 
 from fingerd_sd.directory.search import Finding
@@ -60,7 +58,7 @@ def of_user(finding: Finding, audience: Audience, now: float, query: str = "") -
     return Answer(octets, result, query, finding.source, finding.steps)
 
 
-def of_list(listing: Listing, query: Query, audience: Audience, now: float) -> Answer:
+def of_list(listing: "Listing", query: Query, audience: Audience, now: float) -> Answer:
     """Return who is here: RFC 1288 §2.5.1. With /W each of them has the long form.
     `now`: seconds since the epoch.
     """
@@ -79,7 +77,7 @@ def of_list(listing: Listing, query: Query, audience: Audience, now: float) -> A
     return Answer(encode(text), result, "", listing.source, listing.steps)
 
 
-def of_matches(listing: Listing, finding: Finding, audience: Audience, now: float) -> Answer:
+def of_matches(listing: "Listing", finding: Finding, audience: Audience, now: float) -> Answer:
     """Return the users with this full name, since no login has this name: RFC 1288 §2.5.3.
     `finding`: the answer that there is no such login. `now`: seconds since the epoch.
     """

@@ -6,8 +6,6 @@ that was given before. `begin` answers at once, by plain calls and without an ev
 source must be waited for. `wait` answers the other queries. It knows no sockets and no sources.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from functools import partial
@@ -106,7 +104,7 @@ class Ruip:
             return self._broken(line, error)
         return said if isinstance(said, Begun) else self._counted(said, client)
 
-    def wait(self, begun: Begun) -> Pending[Timed, Timed]:
+    def wait(self, begun: Begun) -> "Pending[Timed, Timed]":
         """Return the answer to `begun` as a result to wait for. Like `begin` it never fails.
         Clients who ask the same at the same time share one look-up. It needs a running event loop.
         """

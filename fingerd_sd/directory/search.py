@@ -6,9 +6,6 @@ search stops and says so, and directory/lookup.py waits and goes on. This module
 loop, and does not import asyncio.
 """
 
-from __future__ import annotations
-
-import traceback
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, TypeAlias
 
@@ -122,6 +119,8 @@ def summary(error: BaseException) -> str:
         return "no answer in time"
     if isinstance(error, SourceError):
         return str(error)
+    import traceback  # with all that reads Python: only where it is needed
+
     return "".join(traceback.format_exception_only(error)).strip()
 
 

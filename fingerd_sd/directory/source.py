@@ -6,8 +6,6 @@ is here, or can search full names, has one more coroutine for each. Nothing here
 of source exist.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 

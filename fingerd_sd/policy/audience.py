@@ -6,8 +6,6 @@ nothing is listed or relayed, nothing is shown beyond a user's name, project and
 on other machines ask no faster than people do.
 """
 
-from __future__ import annotations
-
 import ipaddress
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
@@ -54,7 +52,7 @@ class Audience(NamedTuple):
             return self.rate
         return 0 if address.is_loopback else DEFAULT_RATE
 
-    def holds_all(self, other: Audience) -> bool:
+    def holds_all(self, other: "Audience") -> bool:
         """Whether every network of `other` lies in one of this audience's."""
         return all(any(_lies_in(net, mine) for mine in self.networks) for net in other.networks)
 

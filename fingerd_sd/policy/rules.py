@@ -4,8 +4,6 @@
 Sans-I/O: the client's address and the time come in as arguments.
 """
 
-from __future__ import annotations
-
 import ipaddress
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeAlias

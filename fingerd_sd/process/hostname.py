@@ -6,14 +6,13 @@ for the whole name, which may take seconds, and the service has no network.
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
-HOSTS = Path("/etc/hosts")
+HOSTS = "/etc/hosts"
 MAX_HOSTS_FILE = 65536  # octets: some keep lists of thousands of names there
 LOCALHOST = "localhost"
 
 
-def names_of_this_host(name: str = "", hosts: Path = HOSTS) -> tuple[str, ...]:
+def names_of_this_host(name: str = "", hosts: str | os.PathLike[str] = HOSTS) -> tuple[str, ...]:
     """Return the names of this machine, in lower case: localhost; `name`, by default the host name,
     with and without its domain; the name with a domain that hosts(5) has for it. It never fails.
     """
@@ -26,10 +25,10 @@ def names_of_this_host(name: str = "", hosts: Path = HOSTS) -> tuple[str, ...]:
     return tuple(filter(None, names))
 
 
-def _words(hosts: Path) -> list[str]:
+def _words(hosts: str | os.PathLike[str]) -> list[str]:
     """Return the names in `hosts`, whatever their address is."""
     try:
-        with hosts.open("rb") as file:
+        with open(hosts, "rb") as file:
             text = file.read(MAX_HOSTS_FILE).decode("utf-8", "replace").lower()
     except OSError:
         return []

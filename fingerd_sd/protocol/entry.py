@@ -5,8 +5,6 @@ Sans-I/O. Values only: protocol/layout/ lays them out, and policy/audience.py sa
 atom.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from datetime import datetime
 from types import MappingProxyType

@@ -16,8 +16,8 @@ from fingerd_sd.config.table import Table
 MAX_HOSTS = 4  # of one {Q2}: long chains hide who asks, or keep hosts busy with each other
 
 # A host name (RFC 1123 §2.1, and the underscores that there are) or an IP address; no zone.
-_HOST = re.compile("[0-9a-z:](?:[0-9a-z._:-]{0,251}[0-9a-z:])?")
-_PATTERN = re.compile("[0-9a-z*:._-]{1,253}")
+_HOST = "[0-9a-z:](?:[0-9a-z._:-]{0,251}[0-9a-z:])?"
+_PATTERN = "[0-9a-z*:._-]{1,253}"
 
 
 def check_patterns(table: Table, forward: bool, patterns: Sequence[str], everybody: bool) -> None:
@@ -25,7 +25,7 @@ def check_patterns(table: Table, forward: bool, patterns: Sequence[str], everybo
     `everybody`: whether the audience holds all addresses.
     """
     for pattern in patterns:
-        if not _PATTERN.fullmatch(pattern):
+        if not re.fullmatch(_PATTERN, pattern):
             table.wrong(
                 "forward_hosts",
                 'expected host names such as "*.example.org" or "finger.example.net", not'
@@ -50,7 +50,7 @@ def check_patterns(table: Table, forward: bool, patterns: Sequence[str], everybo
 def check_names(table: Table, names: Sequence[str]) -> None:
     """Report to `[server]` those of `names`, what this server is called, that no host can have."""
     for name in names:
-        if not literal(name) and not _HOST.fullmatch(same_name(name)):
+        if not literal(name) and not re.fullmatch(_HOST, same_name(name)):
             table.wrong(
                 "names",
                 'expected names or addresses of this server, such as "finger.example.org" or'
@@ -65,7 +65,7 @@ def denied(hosts: Sequence[str], patterns: Sequence[str]) -> str:
     if len(hosts) > MAX_HOSTS:
         return f"more than {MAX_HOSTS} hosts in the query"
     names = [same_name(host) for host in hosts]
-    if not all(map(_HOST.fullmatch, names)):
+    if not all(re.fullmatch(_HOST, name) for name in names):
         return "what is no host name"
     if not any(
         re.fullmatch(re.escape(pattern).replace(r"\*", ".*"), names[-1]) for pattern in patterns

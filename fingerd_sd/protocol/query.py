@@ -24,29 +24,21 @@ unprintable characters, octets that are not UTF-8 (RFC 1288 §2.2 leaves the cha
 name that is empty or holds a blank.
 """
 
-from __future__ import annotations
-
 import re
+from functools import cache
 from typing import NamedTuple
 
 from fingerd_sd.protocol.text import is_printable
 
-_LINE_END = re.compile(rb"[\r\n]")
-# A CR at the very end of what has come is not yet a line end: its LF may still be on the way.
-_WHOLE_LINE_END = re.compile(rb"\n|\r(?:\n|(?=[^\n]))")
-
 # RFC 854: IAC SB … IAC SE; IAC WILL/WONT/DO/DONT option; IAC command. An unfinished one at the end
 # of the line is dropped as well. An octet below 0xF0 after an IAC is no command and stays, so that
 # no name loses its first letter; the line is then not UTF-8.
-_TELNET = re.compile(
-    rb"\xff(?:\xfa.*?(?:\xff\xf0|\Z)|[\xfb-\xfe](?:.|\Z)|[\xf0-\xff]|\Z)", re.DOTALL
-)
+_TELNET = rb"\xff(?:\xfa.*?(?:\xff\xf0|\Z)|[\xfb-\xfe](?:.|\Z)|[\xf0-\xff]|\Z)"
 
 # What nearly every line is: a name of letters, digits and a few signs, with a line end or without.
 _PLAIN = re.compile(rb"([0-9A-Za-z_.-]+)(?:\r\n|\n)?")
 
 _SWITCHES = ("/W", "/w")
-_WORD = re.compile("[^ \t]+")
 
 
 class QueryError(ValueError):
@@ -72,8 +64,17 @@ class Query(NamedTuple):
 
 def line_length(octets: bytes) -> int:
     """Return how many octets the first line takes, its end included; 0 if it has no end yet."""
-    match = _WHOLE_LINE_END.search(octets)
-    return match.end() if match else 0
+    end, cr = octets.find(b"\n") + 1, octets.find(b"\r") + 1
+    if not cr or 0 < end <= cr + 1:
+        return end
+    # A CR at the very end of what has come is not yet a line end: its LF may still be on the way.
+    return cr if cr < len(octets) else 0
+
+
+@cache
+def _telnet() -> re.Pattern[bytes]:
+    """Return the pattern of what telnets send, compiled at its first use: few clients are one."""
+    return re.compile(_TELNET, re.DOTALL)
 
 
 def parse(octets: bytes) -> Query:
@@ -84,12 +85,14 @@ def parse(octets: bytes) -> Query:
     """
     if plain := _PLAIN.fullmatch(octets):
         return Query(plain[1].decode("ascii"))
-    line = _LINE_END.split(octets, maxsplit=1)[0]
+    line = octets.partition(b"\n")[0].partition(b"\r")[0]
+    if b"\xff" in line:
+        line = _telnet().sub(b"", line)
     try:
-        text = _TELNET.sub(b"", line).decode("utf-8")
+        text = line.decode("utf-8")
     except UnicodeDecodeError:
         raise QueryError("not UTF-8") from None
-    words = _WORD.findall(text)
+    words = list(filter(None, text.replace("\t", " ").split(" ")))
     if not is_printable("".join(words)):
         raise QueryError("a character that cannot be printed")
     whois = False

@@ -7,8 +7,6 @@ waiting, by the same `Ruip` as ever. What it could not finish it hands to `Serve
 line, an answer that must be waited for, one that does not fit the socket's buffer.
 """
 
-from __future__ import annotations
-
 import _socket  # to import socket, with its enumerations, takes as long as hundreds of answers
 import os
 import time
@@ -43,7 +41,7 @@ class Taken(NamedTuple):
     open.
     """
 
-    sock: socket.socket
+    sock: "socket.socket"
     peer: str
     octets: bytes | None
     said: Answer | Begun | None
@@ -79,7 +77,7 @@ def answer_first(descriptors: Iterable[int], ruip: Ruip, limits: Limits) -> list
     return taken
 
 
-def _served(sock: socket.socket, peer: str, ruip: Ruip, limits: Limits) -> Taken | None:
+def _served(sock: "socket.socket", peer: str, ruip: Ruip, limits: Limits) -> Taken | None:
     """Return what became of a connection; None: it was reset before anything came."""
     started = time.monotonic()
     try:
@@ -102,7 +100,7 @@ def _served(sock: socket.socket, peer: str, ruip: Ruip, limits: Limits) -> Taken
 
 
 def said_at_once(
-    sock: socket.socket,
+    sock: "socket.socket",
     octets: bytes | None,
     ruip: Ruip,
     max_query: int,

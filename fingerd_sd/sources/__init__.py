@@ -9,6 +9,7 @@ ARCHITECTURE.md.
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias, cast
 
@@ -49,7 +50,18 @@ def known() -> list[str]:
     return sorted({*BUILT_IN, *(entry.name for entry in _registered())})
 
 
+def find_packages() -> None:
+    """Let Python find the packages of this machine. The command starts without `site` (python3 -S),
+    which looks for them, since the first client need not wait for that.
+    """
+    if sys.flags.no_site:
+        import site
+
+        site.main()
+
+
 def _registered(kind: str | None = None) -> EntryPoints:
+    find_packages()
     # importlib.metadata takes 30 ms to import: only for a type that is not built in.
     from importlib.metadata import entry_points
 

@@ -4,9 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from pathlib import Path
 
-from fingerd_sd.config.mistakes import Mistake, nearest
+from fingerd_sd.config.mistakes import File, Mistake, nearest
 from fingerd_sd.config.table import Layer, Table
 from fingerd_sd.directory.source import Mounted, Source
 from fingerd_sd.sources import factory, known
@@ -52,7 +51,7 @@ def _read_source(table: Table, kind: str, name: str) -> Source | None:
     return None
 
 
-def default_sources(file: Path, mistakes: list[Mistake]) -> tuple[Mounted, ...]:
+def default_sources(file: File, mistakes: list[Mistake]) -> tuple[Mounted, ...]:
     """Return the one source of a configuration that names none: this machine's accounts."""
     table = Table([Layer(file, {"type": "accounts"})], "source[1]", mistakes)
     return read_sources([table], ())

@@ -291,7 +291,7 @@ def test_only_the_systems_own_file_has_drop_ins(
     assert cli.main(["check"]) == 0
     assert read == [
         (Path(village), None),
-        (Path("/etc/fingerd-sd/fingerd.toml"), Path("/etc/fingerd-sd/conf.d")),
+        ("/etc/fingerd-sd/fingerd.toml", "/etc/fingerd-sd/conf.d"),
     ]
 
 

@@ -166,7 +166,7 @@ def test_settings_name_the_files_that_were_read(tmp_path: Path, main: Path) -> N
     assert settings.load(main, drop_ins).files == ()
     main.write_text("[server]\n")
     (drop_ins / "1.toml").write_text("[[audience]]\n")
-    assert settings.load(main, drop_ins).files == (main, drop_ins / "1.toml")
+    assert settings.load(main, drop_ins).files == (main, str(drop_ins / "1.toml"))
     assert settings.load(main, None).files == (main,)
 
 
@@ -284,7 +284,7 @@ def test_all_mistakes_are_found_in_one_run(tmp_path: Path, main: Path) -> None:
     (drop_ins / "2.toml").write_text("[broken")
     with pytest.raises(ConfigError) as raised:
         settings.load(main, drop_ins)
-    found = {(mistake.file.name, mistake.key) for mistake in raised.value.mistakes}
+    found = {(Path(mistake.file).name, mistake.key) for mistake in raised.value.mistakes}
     assert found == {
         ("fingerd.toml", "server.max_query"),
         ("fingerd.toml", "server.idle_exti"),

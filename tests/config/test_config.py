@@ -332,8 +332,8 @@ def test_what_cannot_be_read_does_not_hide_the_mistakes_in_others(tmp_path: Path
     (drop_ins / "3.toml").write_bytes(b"\xff")
     mistakes: list[Mistake] = []
     layers = read_layers(tmp_path / "main.toml", drop_ins, mistakes)
-    assert [layer.file.name for layer in layers] == ["2.toml"]
-    assert [mistake.file.name for mistake in mistakes] == ["1.toml", "3.toml"]
+    assert [Path(layer.file).name for layer in layers] == ["2.toml"]
+    assert [Path(mistake.file).name for mistake in mistakes] == ["1.toml", "3.toml"]
 
 
 def test_drop_ins_that_are_no_folder_are_a_mistake(tmp_path: Path) -> None:

@@ -239,3 +239,20 @@ sys.exit(serve.serve(Path({str(config)!r}), [("127.0.0.1", 0)]))
     assert imported & HEAVY == set()
     for other in set(STARTED) - {source}:
         assert f"fingerd_sd.sources.{other}" not in imported
+
+
+# What the first client does not wait for: fingerd_sd/serving/first.py.
+LATER = {"asyncio", "logging", "pathlib", "selectors", "signal", "socket", "ssl", "threading"}
+
+
+def test_what_answers_first_imports_little() -> None:
+    program = f"""
+import sys
+sys.path.append({str(ROOT)!r})
+import fingerd_sd.commands.serve, fingerd_sd.sources.static.source
+print(*sys.modules)
+"""
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True, check=True
+    )
+    assert set(done.stdout.split()) & (LATER | HEAVY | {"traceback", "textwrap"}) == set()

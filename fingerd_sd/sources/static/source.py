@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fingerd_sd.config.files import read_toml
@@ -114,7 +113,7 @@ def read(table: Table, name: str) -> StaticSource | DatabaseSource:
     if file is not None and "\0" in file:
         table.wrong("file", "is no file name: a NUL is in it")
     elif file is not None:
-        path = table.directory / file
+        path = table.beside(file)
         try:
             if is_database(path):
                 return _read_database(table, name, path)
@@ -128,8 +127,12 @@ def read(table: Table, name: str) -> StaticSource | DatabaseSource:
     return source
 
 
-def _read_database(table: Table, name: str, path: Path) -> DatabaseSource:
+def _read_database(table: Table, name: str, file: str) -> DatabaseSource:
+    from pathlib import Path
+
     from fingerd_sd.sources.static.database import DatabaseSource, fault  # imports sqlite3: 6 ms
+
+    path = Path(file)
 
     if wrong := fault(path):
         table.adopt([Mistake(path, "", wrong)])

@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from fingerd_sd.config.mistakes import File
 from fingerd_sd.config.table import Table
 from fingerd_sd.protocol.entry import Entry, Link, Person, Text
 from fingerd_sd.protocol.query import QueryError, parse
@@ -41,10 +41,10 @@ def read_user(users: Table, login: str, value: Any) -> tuple[Entry, Sequence[str
     return entry, aliases
 
 
-def is_database(path: Path) -> bool:
+def is_database(path: File) -> bool:
     """Whether the file is SQLite's, whatever it is called. Raises FileNotFoundError."""
     try:
-        with path.open("rb") as stream:
+        with open(path, "rb") as stream:
             return stream.read(len(MAGIC)) == MAGIC
     except FileNotFoundError:
         raise

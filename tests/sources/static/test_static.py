@@ -195,7 +195,7 @@ def test_two_users_cannot_have_one_name(tmp_path: Path) -> None:
     (tmp_path / "users.toml").write_text('moshez = "there"\n')
     main = tmp_path / "fingerd.toml"
     [mistake] = read('file = "users.toml"\nusers = { moshez = "here" }', main)[1]
-    assert (mistake.file, mistake.key) == (tmp_path / "users.toml", "moshez")
+    assert (mistake.file, mistake.key) == (str(tmp_path / "users.toml"), "moshez")
     assert "second time" in mistake.text
 
 
@@ -215,12 +215,12 @@ def test_mistakes_in_the_file_name_that_file(tmp_path: Path) -> None:
     users.write_text("alice = 1\n[bob]\nnmae = 'x'\n")
     mistakes = read('file = "users.toml"', main)[1]
     assert [(mistake.file, mistake.key) for mistake in mistakes] == [
-        (users, "alice"),
-        (users, "bob.nmae"),
+        (str(users), "alice"),
+        (str(users), "bob.nmae"),
     ]
     users.write_text("alice = ")
     [mistake] = read('file = "users.toml"', main)[1]
-    assert mistake.file == users
+    assert mistake.file == str(users)
     assert mistake.text.startswith("not TOML")
 
 
