@@ -7,7 +7,7 @@ Sans-I/O: the time comes in as an argument. It knows nothing about its values.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -69,3 +69,20 @@ class Cache(Generic[K, V]):
         kept = self._kept.pop(key, None)
         if kept is not None:
             self._octets -= kept[2]
+
+
+class Current(Cache[K, V]):
+    """A cache that forgets all when `news` returns another value than before."""
+
+    def __init__(self, news: Callable[[], Hashable], limit: int = MAX_OCTETS) -> None:
+        super().__init__(limit)
+        self._news = news
+        self._heard = news()
+
+    def get(self, key: K, now: float) -> V | None:
+        """Return what Cache.get does, if it was put in since the last news."""
+        news = self._news()
+        if news != self._heard:
+            self._heard = news
+            self.clear()
+        return super().get(key, now)

@@ -6,11 +6,19 @@ The modules that wait are imported by `prepare`, or when a client must wait.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING
 
 from fingerd_sd.directory.search import Asked, Finding, Search, log_failure
-from fingerd_sd.directory.source import MAX_LISTED, Immediate, Lists, Matches, Mounted, Source
+from fingerd_sd.directory.source import (
+    MAX_LISTED,
+    Immediate,
+    Lists,
+    Matches,
+    Mounted,
+    News,
+    Source,
+)
 
 if TYPE_CHECKING:
     from fingerd_sd.directory.lists import Answering, Listing
@@ -19,7 +27,8 @@ if TYPE_CHECKING:
 class Directory:
     """`sources` in the order in which they are asked. `waits`: whether one of them must be waited
     for, so that the time of an answer could reveal something. `answers_first`: whether one of them
-    answers at once, before there is an event loop.
+    answers at once, before there is an event loop. `news`: returns another value after a source's
+    answers have changed, without a system call; None if no source tells that.
     """
 
     def __init__(self, sources: Sequence[Mounted]) -> None:
@@ -28,6 +37,7 @@ class Directory:
             Asked(source, audiences, source.find_now if isinstance(source, Immediate) else None)
             for source, audiences in sources
         )
+        self.news = _news_of([mounted.source for mounted in sources])
         self.waits = any(asked.find_now is None for asked in self._asked)
         self.answers_first = any(asked.find_now is not None for asked in self._asked)
 
@@ -48,7 +58,7 @@ class Directory:
 
         while (source := search.next) is not None:
             try:
-                said = await answer_of(source, source.find(search.user))
+                said = await answer_of(source, search.question(source))
             except Failed as failure:
                 search.fail(str(failure))
             else:
@@ -107,3 +117,10 @@ class Directory:
             return source.match(words) if isinstance(source, Matches) else None
 
         return await several(self.sources, ask, self.find, audience, MAX_MATCHES)
+
+
+def _news_of(sources: Sequence[Source]) -> Callable[[], Hashable] | None:
+    told = [source.news for source in sources if isinstance(source, News)]
+    if len(told) < 2:
+        return told[0] if told else None
+    return lambda: tuple(news() for news in told)

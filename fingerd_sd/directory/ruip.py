@@ -7,7 +7,7 @@ source must be waited for. `wait` answers the other queries. It knows no sockets
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
@@ -24,7 +24,7 @@ from fingerd_sd.directory.answer import (
     of_user,
     shown_of,
 )
-from fingerd_sd.directory.cache import Cache
+from fingerd_sd.directory.cache import Cache, Current
 from fingerd_sd.directory.lookup import Directory
 from fingerd_sd.directory.relay import Relay, forwarded
 from fingerd_sd.directory.search import Search
@@ -44,9 +44,14 @@ if TYPE_CHECKING:
 Timed: TypeAlias = tuple[Answer, float]  # and the seconds for which it may be reused
 
 
+def _no_news() -> None:
+    """No source tells any."""
+
+
 class Begun(NamedTuple):
     """An admitted query that cannot be answered at once. `search`: what has been done so far.
-    `alike`: whether `line` is the same query for all clients of the audience.
+    `alike`: whether `line` is the same query for all clients of the audience. `news`: the last that
+    the sources had told when it began.
     """
 
     line: bytes
@@ -54,6 +59,7 @@ class Begun(NamedTuple):
     query: Query
     search: Search | None
     alike: bool
+    news: Hashable = None
 
 
 class Ruip:
@@ -74,7 +80,10 @@ class Ruip:
         self.directory = directory
         self._clock = clock
         self._wall = wall
-        self._cache: Cache[tuple[str, bytes], Answer] = Cache()
+        self._news = directory.news or _no_news
+        self._cache: Cache[tuple[str, bytes], Answer] = (
+            Cache() if directory.news is None else Current(directory.news)
+        )
         self.forget = self._cache.clear  # drops all answers that are kept
         self._under_way: UnderWay[Timed] | None = None  # made when something must be waited for
 
@@ -116,7 +125,7 @@ class Ruip:
         if query.user and not query.hosts:
             query = query._replace(whois=False)  # one user always gets the long form
         return self._under_way.join(
-            (audience.name, query),
+            (audience.name, query, begun.news),
             partial(self._look_up, query, audience, begun.search),
             partial(self._finish, begun),
         )
@@ -125,7 +134,7 @@ class Ruip:
         """Return what `wait` has said, at the moment when it leaves: it is kept and counted now.
         Done before, either would tell another query how long the look-up took.
         """
-        self._keep(begun.line, begun.client.audience, *timed)
+        self._keep(begun.line, begun.client.audience, *timed, begun.news)
         return self._counted(timed[0], begun.client)
 
     async def answer(self, line: bytes, client: Client) -> Answer:
@@ -172,9 +181,13 @@ class Ruip:
             self.policy.missed(client)
         return answer
 
-    def _keep(self, line: bytes, audience: Audience, answer: Answer, lifetime: float) -> Answer:
-        """Return `answer` to `line`, and keep it ready for `lifetime` seconds."""
-        if lifetime > 0:
+    def _keep(
+        self, line: bytes, audience: Audience, answer: Answer, lifetime: float, news: Hashable
+    ) -> Answer:
+        """Return `answer` to `line`, and keep it ready for `lifetime` seconds, unless there has
+        been other news since the look-up began.
+        """
+        if lifetime > 0 and news == self._news():
             size = len(answer.octets) + len(answer.query) + len(line)
             self._cache.put((audience.name, line), answer, size, self._clock() + lifetime)
         return answer
@@ -188,7 +201,7 @@ class Ruip:
         return self.failed(line)
 
     def _at_once(self, line: bytes, client: Client, here: Here) -> Answer | Begun:
-        audience, shown = client.audience, shown_of(line)
+        audience, shown, news = client.audience, shown_of(line), self._news()
         try:
             query, alike = self.policy.without_us(parse(line), here)
         except QueryError as error:
@@ -197,18 +210,18 @@ class Ruip:
         if refusal is not None:
             steps = (f'audience "{audience.name}" may not ask this',)
             answer = Answer(fixed(refusal), REFUSED, shown, steps=steps)
-            return self._keep(line, audience, answer, float("inf") if alike else 0)
+            return self._keep(line, audience, answer, float("inf") if alike else 0, news)
         if not query.user or query.hosts:
-            return Begun(line, client, query, None, alike)
+            return Begun(line, client, query, None, alike, news)
         search = self.directory.begin(query.user, audience.name)
         finding = search.finding
         # If some source waits, an absence leaves as if it had been waited for, although no source
         # was asked for this audience: so the time does not show which it is.
         more = self.directory.waits or (audience.match_names and audience.list)
         if search.next is not None or (more and not finding.entries):
-            return Begun(line, client, query, search, alike)
+            return Begun(line, client, query, search, alike, news)
         answer = of_user(finding, audience, self._wall(), shown)
-        return self._keep(line, audience, answer, finding.lifetime if alike else 0)
+        return self._keep(line, audience, answer, finding.lifetime if alike else 0, news)
 
     def _finish(self, begun: Begun, said: Timed | BaseException) -> Timed:
         if isinstance(said, Exception):

@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: MIT
 """The search for one user: it asks the sources in order, and the first that knows the user answers.
+Only if that source says so, what later ones know is shown beneath.
 
 It asks sources that answer at once by plain calls. When the next source must be waited for, the
 search stops and says so, and directory/lookup.py waits and goes on. This module needs no event
 loop, and does not import asyncio.
 """
 
-from collections.abc import Callable, Iterable
-from typing import NamedTuple, TypeAlias
+from collections.abc import Awaitable, Callable, Iterable
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeAlias
 
-from fingerd_sd.directory.source import Source, SourceError
-from fingerd_sd.protocol.entry import Absent, Entry
+from fingerd_sd.directory.source import Consented, Source, SourceError
+from fingerd_sd.protocol.entry import ATOMS, Absent, Entry, Person
 
 Said: TypeAlias = Entry | Absent | None  # of one user, by one source
 
@@ -46,18 +48,35 @@ class Search:
     search is over, and `finding` is its result; before that `finding` means nothing.
     """
 
-    __slots__ = ("_audience", "_failed", "_left", "_lifetime", "_steps", "finding", "next", "user")
+    __slots__ = (
+        "_above",
+        "_audience",
+        "_failed",
+        "_left",
+        "_lifetime",
+        "_steps",
+        "finding",
+        "next",
+        "user",
+    )
 
     def __init__(self, sources: Iterable[Asked], user: str, audience: str) -> None:
         self.user = user
         self.next: Source | None = None
         self.finding = Finding()
+        self._above: tuple[Person, str] | None = None  # with what to show beneath, and its source
         self._audience = audience
         self._left = iter(sources)
         self._steps: list[str] = []
         self._lifetime = float("inf")  # seconds
         self._failed = ""  # the first source that did
         self._go_on()
+
+    def question(self, source: Source) -> Awaitable[Said]:
+        """Return the question to put to `source`, which is `next`."""
+        if self._above is not None and isinstance(source, Consented):
+            return source.find_consented(self.user)
+        return source.find(self.user)
 
     def take(self, said: Said) -> None:
         """Take what `next` has said, and go on."""
@@ -89,7 +108,10 @@ class Search:
                 continue
             if self._took(source, said):
                 return
-        self._end((), self._failed)
+        if self._above is None:
+            self._end((), self._failed)
+        else:
+            self._end((self._above[0],), self._above[1])
 
     def _took(self, source: Source, said: Said) -> bool:
         """Take what `source` has said; return whether it knows the user."""
@@ -99,7 +121,24 @@ class Search:
             self._steps.append(f"{source.name}: {(said or Absent()).why}")
             return False
         self._steps.append(f"{source.name}: knows the user")
-        self._end((said,), source.name)
+        if self._above is None and not (isinstance(said, Person) and said.beneath):
+            self._end((said,), source.name)
+            return True
+        return self._laid(source, said)
+
+    def _laid(self, source: Source, said: Entry) -> bool:
+        """Lay what is known over what `source` has said; return whether that is all."""
+        if not isinstance(said, Person):
+            self._steps.append(f"{source.name}: left out: a text cannot stand beneath a person")
+            return False
+        if self._above is None:
+            self._above = said, source.name
+            return False
+        above, name = self._above
+        self._above = _over(above, said), f"{name}, {source.name}"
+        if said.beneath:
+            return False
+        self._end((self._above[0],), self._above[1])
         return True
 
     def _failing(self, source: Source, why: str) -> None:
@@ -111,6 +150,15 @@ class Search:
         lifetime = 0 if self._failed else self._lifetime
         failed = bool(self._failed) and not entries
         self.finding = Finding(entries, source, failed, lifetime, tuple(self._steps))
+
+
+def _over(above: Person, below: Person) -> Person:
+    """Return `below` with the atoms that `above` has."""
+    known: dict[str, Any] = {
+        atom: value for atom in ATOMS if (value := getattr(above, atom)) is not None
+    }
+    origins = MappingProxyType({**below.origins, **above.origins})
+    return below._replace(**known, links=above.links or below.links, origins=origins)
 
 
 def summary(error: BaseException) -> str:

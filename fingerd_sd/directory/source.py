@@ -6,7 +6,7 @@ is here, or can search full names, has one more coroutine for each. Nothing here
 of source exist.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from fingerd_sd.protocol.entry import Absent, Entry
@@ -75,6 +75,26 @@ class Immediate(Protocol):
 
     def find_now(self, user: str, /) -> Entry | Absent | None:
         """Return what `find` returns."""
+
+
+@runtime_checkable
+class Consented(Protocol):
+    """A source that also finds users who have consented elsewhere: an earlier source has a `Person`
+    that is shown with what this one knows `beneath`.
+    """
+
+    async def find_consented(self, user: str, /) -> Entry | Absent | None:
+        """Return what `find` would if `user` had consented to be shown by this source too."""
+
+
+@runtime_checkable
+class News(Protocol):
+    """A source whose answers may change before their lifetime ends, and which knows when."""
+
+    def news(self) -> Hashable:
+        """Return a value that is another one after each change. It is asked at each query, in the
+        loop: it answers from memory, without a system call.
+        """
 
 
 @runtime_checkable

@@ -2,8 +2,8 @@
 """Audiences: which networks are treated alike, and what the administrator lets them see and do.
 
 Sans-I/O. RFC 1288 §3.2 wants each of these to be the administrator's choice. Without such a choice,
-nothing is listed or relayed, nothing is shown beyond a user's name, project and plan, and clients
-on other machines ask no faster than people do.
+nothing is listed or relayed, nothing is shown beyond a user's name, status, project and plan,
+and clients on other machines ask no faster than people do.
 """
 
 import ipaddress
@@ -19,7 +19,7 @@ Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 EVERYONE = "everyone"  # the audience of clients that no other audience holds
-DEFAULT_SHOW = ("name", "project", "plan")
+DEFAULT_SHOW = ("name", "status", "project", "plan")
 EVERYWHERE = ("0.0.0.0/0", "::/0")
 MAX_RATE = 1_000_000  # queries a minute: beyond what one machine answers
 DEFAULT_RATE = 120  # queries a minute from beyond this machine: people are slower, guessers are not

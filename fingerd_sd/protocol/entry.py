@@ -22,6 +22,7 @@ ATOMS = (
     "forward",
     "mail",
     "key",
+    "status",
     "project",
     "plan",
 )
@@ -65,6 +66,19 @@ class Mail(NamedTuple):
     read: datetime | None = None
 
 
+class Status(NamedTuple):
+    """What a person is doing, in a line. `until`: when that ends, with its time zone; None: when
+    the person says something else.
+    """
+
+    text: str
+    until: datetime | None = None
+
+    def ended(self, now: float) -> bool:
+        """Whether it is over at `now`, in seconds since the epoch."""
+        return self.until is not None and self.until.timestamp() <= now
+
+
 class Person(NamedTuple):
     """A user as atoms. None: not known, or there is none. Only `name` may be "": it was left empty.
 
@@ -72,7 +86,8 @@ class Person(NamedTuple):
     are as in the gecos field. `sessions`: () if the user is known not to be logged in; there may
     have been earlier logins. `last_login` belongs to the atom sessions. `forward`: where mail goes,
     as in ~/.forward. `origins`: where an atom came from, or why it is missing. It is for
-    `ask --explain` only, and never sent to a client.
+    `ask --explain` only, and never sent to a client. `beneath`: whether what a later source knows
+    of the user is shown too, where an atom is None here. `lifetime`: as in a Text.
     """
 
     login: str
@@ -87,10 +102,13 @@ class Person(NamedTuple):
     forward: str | None = None
     mail: Mail | None = None
     key: str | None = None
+    status: Status | None = None
     project: str | None = None
     plan: str | None = None
     links: tuple[Link, ...] = ()
     origins: Mapping[str, str] = MappingProxyType({})
+    beneath: bool = False
+    lifetime: float | None = None
 
 
 class Text(NamedTuple):

@@ -6,7 +6,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fingerd_sd.directory.cache import OVERHEAD, Cache
+from fingerd_sd.directory.cache import OVERHEAD, Cache, Current
 
 
 def test_what_was_put_is_got_until_its_end() -> None:
@@ -78,3 +78,16 @@ def test_a_cache_that_was_cleared_has_all_its_room_again() -> None:
     cache.put("c", "3", 10, 5)
     cache.put("d", "4", 10, 5)
     assert len(cache) == 2
+
+
+def test_news_makes_it_forget_all() -> None:
+    news = ["first"]
+    cache: Current[str, str] = Current(lambda: news[0])
+    for name in ("alice", "bob"):
+        cache.put(name, "answer", 6, until=10.0)
+    assert cache.get("alice", 0.0) == "answer"
+    news[0] = "second"
+    assert cache.get("alice", 0.0) is None
+    assert (len(cache), cache.octets) == (0, 0)
+    cache.put("alice", "another", 7, until=10.0)
+    assert cache.get("alice", 0.0) == "another"

@@ -7,15 +7,16 @@ import asyncio
 import logging
 import math
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import pytest
 
 from fingerd_sd.directory.lookup import Directory
 from fingerd_sd.directory.search import Finding
 from fingerd_sd.directory.source import Mounted, Source
-from fingerd_sd.protocol.entry import Absent, Text
+from fingerd_sd.protocol.entry import Absent, Entry, Person, Text
 
-from ..helpers.houses import Told
+from ..helpers.houses import Told, static
 from ..helpers.wire import run
 
 HELLO, OTHER = Text("hello"), Text("other")
@@ -178,3 +179,79 @@ def test_sources_that_can_give_memory_back_do_and_one_that_fails_keeps_no_other(
     Directory([Mounted(Told()), Mounted(Fails(name="fails")), Mounted(keeps)]).give_back()
     assert not keeps.kept
     assert "on fire" in caplog.text
+
+
+# --- a person with others beneath ---
+
+ABOVE = Person(
+    "alice", name="Alice", plan="published", origins=MappingProxyType({"plan": "a"}), beneath=True
+)
+BELOW = Person(
+    "alice",
+    name="Alice Liddell",
+    shell="/bin/sh",
+    project="finger",
+    plan="in a file",
+    origins=MappingProxyType({"plan": "b", "project": "c"}),
+)
+
+
+class Knows(Told):
+    """A source that hides users who have not consented elsewhere."""
+
+    async def find(self, user: str) -> Absent:
+        return Absent("hidden")
+
+    async def find_consented(self, user: str) -> Entry | Absent | None:
+        return await super().find(user)
+
+
+def one(finding: Finding) -> Person:
+    [entry] = finding.entries
+    assert isinstance(entry, Person)
+    return entry
+
+
+def test_what_a_later_source_knows_is_shown_beneath() -> None:
+    never = Told(OTHER, "never asked")
+    finding = find(Told(ABOVE, "above"), Told(None), Knows(BELOW, "below"), never)
+    assert one(finding)._replace(origins=MappingProxyType({})) == Person(
+        "alice", name="Alice", shell="/bin/sh", project="finger", plan="published"
+    )
+    assert one(finding).origins == {"plan": "a", "project": "c"}
+    assert (finding.source, finding.failed, never.asked) == ("above, below", False, [])
+    assert finding.steps == (
+        "above: knows the user",
+        "told: not known here",
+        "below: knows the user",
+    )
+
+
+def test_a_source_that_answers_at_once_is_shown_beneath_too() -> None:
+    assert one(find(Told(ABOVE), static({"alice": BELOW}))).shell == "/bin/sh"
+    assert one(find(static({"alice": ABOVE}), Knows(BELOW))).shell == "/bin/sh"
+
+
+def test_without_consent_elsewhere_a_source_is_asked_as_ever() -> None:
+    assert find(Told(None), Knows(BELOW)).entries == ()
+
+
+@pytest.mark.parametrize("says", [None, Absent(), Text("all of it"), ValueError("broken")])
+def test_it_is_shown_alone_where_nobody_knows_more(says: Entry | Absent | Exception | None) -> None:
+    finding = find(Told(ABOVE, "above", lifetime=9), Knows(says, "below", lifetime=9))
+    assert (one(finding), finding.source, finding.failed) == (ABOVE, "above", False)
+    assert finding.lifetime == (0 if isinstance(says, Exception) else 9)
+
+
+def test_several_lie_one_on_another() -> None:
+    middle = Person("alice", shell="/bin/zsh", beneath=True)
+    finding = find(Told(ABOVE, "1"), Told(middle, "2"), Told(BELOW, "3"))
+    assert (one(finding).plan, one(finding).shell) == ("published", "/bin/zsh")
+    assert (one(finding).project, finding.source) == ("finger", "1, 2, 3")
+    assert find(Told(ABOVE, "1"), Told(middle, "2")).source == "1, 2"
+
+
+def test_the_shortest_lifetime_of_all_that_is_shown_counts() -> None:
+    shorter = ABOVE._replace(lifetime=1)
+    assert find(Told(shorter, lifetime=9), Told(BELOW, lifetime=9)).lifetime == 1
+    assert find(Told(ABOVE, lifetime=9), Told(BELOW, lifetime=2)).lifetime == 2

@@ -483,7 +483,7 @@ def test_sessions_are_looked_for_only_where_somebody_may_see_them(tmp_path: Path
         assert isinstance(source, AccountsSource)
         return source._options.atoms
 
-    assert looks_for("") == {"name", "project", "plan"}
+    assert looks_for("") == {"name", "status", "project", "plan"}
     assert "sessions" in looks_for('[[audience]]\nname = "local"\nshow = ["sessions"]\n')
 
 

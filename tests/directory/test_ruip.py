@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -543,3 +544,66 @@ def test_a_source_that_answers_at_once_and_fails_is_logged_and_the_next_is_asked
 
 def test_a_person_without_a_name_is_answered_as_well() -> None:
     assert ask(ruip(Told(Person("alice"))), b"alice\r\n").octets == b"Login: alice\r\nNo Plan.\r\n"
+
+
+# --- news ---
+
+
+@dataclass
+class Fresh(Told):
+    """A source that tells news."""
+
+    heard: int = 0
+
+    def news(self) -> int:
+        return self.heard
+
+
+def test_news_is_seen_by_the_next_query_although_an_answer_was_kept() -> None:
+    source = Fresh(HELLO, lifetime=math.inf)
+    house = ruip(source)
+    assert ask(house, b"alice\r\n").octets == b"hello\r\n"
+    assert ready(house, b"alice\r\n") is not None
+    source.says, source.heard = Absent(), 1
+    assert ready(house, b"alice\r\n") is None
+    assert ask(house, b"alice\r\n").octets == NOBODY
+
+
+def test_a_refusal_is_kept_beside_a_source_with_news() -> None:
+    house = ruip(Fresh())
+    assert ask(house, b"\r\n").result == "refused"
+    assert ready(house, b"\r\n") is not None
+
+
+def test_what_was_looked_up_before_the_news_is_neither_kept_nor_shared_after_it() -> None:
+    async def scenario() -> None:
+        source = Fresh(HELLO, lifetime=math.inf, waits=asyncio.Event())
+        house = ruip(source)
+        client = house.policy.client("192.0.2.1")
+        old = house.begin(b"alice\r\n", client, 0)
+        assert isinstance(old, Begun)
+        waits = house.wait(old)
+        await until(lambda: source.asked == ["alice"])
+        source.heard = 1
+        new = house.begin(b"alice\r\n", client, 0)
+        assert isinstance(new, Begun)
+        waits_too = house.wait(new)
+        await until(lambda: source.asked == ["alice"] * 2)
+        assert source.waits is not None
+        source.waits.set()
+        house.settle(old, await waits.result())
+        assert house.ready(b"alice\r\n", client, 0) is None
+        house.settle(new, await waits_too.result())
+        assert house.ready(b"alice\r\n", client, 0) is not None
+
+    run(scenario())
+
+
+def test_news_of_several_sources_are_told_apart() -> None:
+    one, two = Fresh(HELLO, "one", lifetime=math.inf), Fresh(None, "two", lifetime=math.inf)
+    house = ruip(one, two)
+    for source in (one, two):
+        ask(house, b"alice\r\n")
+        assert ready(house, b"alice\r\n") is not None
+        source.heard += 1
+        assert ready(house, b"alice\r\n") is None

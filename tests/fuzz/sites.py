@@ -17,7 +17,7 @@ from unittest.mock import patch
 
 from fingerd_sd.directory.relay import ForwardError
 from fingerd_sd.directory.source import SourceError
-from fingerd_sd.protocol.entry import ATOMS, Login, Mail, Person, Session, Text
+from fingerd_sd.protocol.entry import ATOMS, Login, Mail, Person, Session, Status, Text
 from fingerd_sd.protocol.layout.long import long_form
 from fingerd_sd.protocol.layout.short import short_form
 from fingerd_sd.protocol.query import Query
@@ -55,6 +55,7 @@ def reply(octets: bytes) -> None:
         sessions=sessions,
         last_login=last,
         mail=Mail(moments[1], moments[2]),
+        status=Status(found["name"], moments[3]),
         **found,
     )
     sent = _sent(person, shown)

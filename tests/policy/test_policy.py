@@ -66,7 +66,7 @@ def test_everyone_else_gets_the_private_defaults() -> None:
     for policy in (ANYWHERE, Policy([])):
         audience = policy.client("203.0.113.9").audience
         assert audience == Audience()
-        assert audience.show == frozenset({"name", "project", "plan"})
+        assert audience.show == frozenset({"name", "status", "project", "plan"})
         assert not any((audience.list, audience.forward, audience.match_names))
         assert policy.client("203.0.113.9").rate == DEFAULT_RATE
 

@@ -9,7 +9,7 @@ from fingerd_sd.protocol.entry import ATOMS, Absent, Link, Person, Text
 
 
 def test_every_atom_of_a_person_can_be_shown_or_hidden() -> None:
-    own = {"login", "last_login", "links", "origins"}  # the second belongs to sessions
+    own = {"login", "last_login", "links", "origins", "beneath", "lifetime"}  # 2nd: of sessions
     assert set(Person._fields) - own <= set(ATOMS)
 
 
@@ -35,4 +35,5 @@ def test_what_is_not_known_of_a_person_is_none() -> None:
         "login",
         "links",
         "origins",
+        "beneath",
     }

@@ -6,14 +6,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fingerd_sd.protocol.entry import ATOMS, Entry, Person, Session, Text
+from fingerd_sd.protocol.entry import ATOMS, Entry, Person, Session, Status, Text
 from fingerd_sd.protocol.layout.fields import MAX_FIELD
 from fingerd_sd.protocol.layout.long import MAX_TEXT, long_form
 from fingerd_sd.protocol.layout.short import short_form
@@ -101,6 +101,54 @@ def test_a_key_stands_before_the_project() -> None:
         "Project:",
         "finger",
     ]
+
+
+NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("until", "shown"),
+    [
+        (None, ["Status: on call"]),
+        (NOON.replace(hour=18), ["Status: on call (until 18:00)"]),
+        (NOON.replace(day=25), ["Status: on call (until Wed Nov 25 12:00)"]),
+        (NOON.replace(year=2027), ["Status: on call (until Wed Nov 24 12:00 2027)"]),
+        (NOON, []),
+        (NOON.replace(year=2025), []),
+    ],
+)
+def test_a_status_tells_when_it_ends_and_is_gone_then(
+    until: datetime | None, shown: list[str]
+) -> None:
+    person = Person("alice", status=Status("on\ncall", until))
+    text = long_form([person], ["status"], NOON.timestamp())
+    assert text.splitlines() == ["Login: alice", *shown]
+
+
+def test_today_is_the_day_where_the_status_ends() -> None:
+    east = timezone(timedelta(hours=13))  # where the next day has begun
+    person = Person("alice", status=Status("on call", NOON.astimezone(east)))
+    shown = long_form([person], ["status"], NOON.timestamp() - 3600)
+    assert "(until 01:00)" in shown
+    assert "(until Wed Nov 25 01:00)" in long_form([person], ["status"], NOON.timestamp() - 7201)
+
+
+def test_a_status_stands_above_project_and_plan() -> None:
+    person = Person("alice", key="k", status=Status("on call"), project="finger", plan="None.")
+    assert lines(person)[1:] == [
+        "PGP key:",
+        "k",
+        "Status: on call",
+        "Project:",
+        "finger",
+        "Plan:",
+        "None.",
+    ]
+
+
+@pytest.mark.parametrize("text", ["", " ", "\n"])
+def test_a_status_without_a_word_is_none(text: str) -> None:
+    assert lines(Person("alice", status=Status(text)), show="status") == ["Login: alice"]
 
 
 def test_a_blank_line_stands_between_two_users() -> None:

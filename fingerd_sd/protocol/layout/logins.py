@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The lines of the long form on sessions, the last login and mail.
+"""The lines of the long form that tell a time: sessions, the last login, mail, the status.
 
 Sans-I/O: the time comes in as an argument. The layout is that of BSD's finger (finger(1)), with one
 correction: what is not known is left out. It is never "Never logged in.", since no record of logins
@@ -8,10 +8,11 @@ holds all of them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import datetime
 
-from fingerd_sd.protocol.entry import Mail, Person, Session
+from fingerd_sd.protocol.entry import Mail, Person, Session, Status
 from fingerd_sd.protocol.layout.fields import HALF_A_YEAR, field, is_known
 
 
@@ -34,6 +35,26 @@ def mail_lines(mail: Mail) -> list[str]:
         received, read = _with_year(mail.received), _with_year(mail.read)
         return [f"New mail received {received}", f"     Unread since {read}"]
     return [f"Mail last read {_with_year(mail.read)}"]
+
+
+def status_lines(status: Status, now: float) -> list[str]:
+    """Return the line on a status, with the hour when it ends; none if that has come. BSD's finger
+    has no such line.
+    """
+    text = field(status.text)
+    if not text or status.ended(now):
+        return []
+    return [f"Status: {text}{_until(status.until, now)}"]
+
+
+def _until(end: datetime | None, now: float) -> str:
+    if end is None:
+        return ""
+    today = math.isfinite(now) and datetime.fromtimestamp(now, end.tzinfo).date() == end.date()
+    if today:
+        return f" (until {end:%H:%M})"
+    year = " %Y" if end.timestamp() - now >= HALF_A_YEAR else ""
+    return f" (until {end:%a %b %e %H:%M{year}})"
 
 
 def _on_since(session: Session, widest: int) -> list[str]:

@@ -9,12 +9,12 @@ from typing import Any
 
 from fingerd_sd.config.mistakes import File
 from fingerd_sd.config.table import Table
-from fingerd_sd.protocol.entry import Entry, Link, Person, Text
+from fingerd_sd.protocol.entry import Entry, Link, Person, Status, Text
 from fingerd_sd.protocol.query import QueryError, parse
 
 MAX_FILE = 1 << 28  # octets of a TOML file of users: a million persons of 256 octets each
 MAGIC = b"SQLite format 3\0"  # how a database begins: https://www.sqlite.org/fileformat.html
-_TEXTS = ("name", "office", "phone", "home_phone", "project", "plan", "key")
+_TEXTS = ("name", "office", "phone", "home_phone", "status", "project", "plan", "key")
 
 
 def read_user(users: Table, login: str, value: Any) -> tuple[Entry, Sequence[str]] | None:
@@ -70,6 +70,7 @@ def _read_person(login: str, table: Table) -> Person:
         phone=texts["phone"],
         home_phone=texts["home_phone"],
         key=texts["key"],
+        status=None if texts["status"] is None else Status(texts["status"]),
         project=texts["project"],
         plan=texts["plan"],
         links=tuple(_read_links(table)),

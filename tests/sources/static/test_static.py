@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from fingerd_sd.config.mistakes import Mistake
 from fingerd_sd.config.table import Layer, Table
-from fingerd_sd.protocol.entry import Absent, Entry, Link, Person, Text
+from fingerd_sd.protocol.entry import Absent, Entry, Link, Person, Status, Text
 from fingerd_sd.sources.static import source as static
 from fingerd_sd.sources.static.source import StaticSource
 
@@ -60,6 +60,7 @@ def test_a_table_is_a_person() -> None:
         office = "Hill 016"
         phone = "9085551234"
         home_phone = "2125550100"
+        status = "on call"
         project = "finger"
         plan = "Working."
         key = "PGP"
@@ -72,6 +73,7 @@ def test_a_table_is_a_person() -> None:
         office="Hill 016",
         phone="9085551234",
         home_phone="2125550100",
+        status=Status("on call"),
         project="finger",
         plan="Working.",
         key="PGP",
