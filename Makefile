@@ -11,6 +11,7 @@ EXAMPLE = packaging/example/directory.toml
 BIN = $(DESTDIR)$(PREFIX)/bin
 LIB = $(DESTDIR)$(PREFIX)/lib/fingerd-sd
 UNITS = $(DESTDIR)$(PREFIX)/lib/systemd/system
+USER_UNITS = $(DESTDIR)$(PREFIX)/lib/systemd/user
 MAN = $(DESTDIR)$(PREFIX)/share/man
 DOC = $(DESTDIR)$(PREFIX)/share/doc/fingerd-sd
 COMPLETION = $(DESTDIR)$(PREFIX)/share/bash-completion/completions
@@ -181,13 +182,17 @@ install: install-data
 
 # Everything that is not Python. The packages use it too, with PREFIX=/usr.
 install-data:
-	install -d $(UNITS) $(DOC)/examples $(MAN)/man5 $(MAN)/man8 $(COMPLETION) $(CATALOG)
-	install -d $(SYSUSERS) $(CONFIG)/conf.d
+	install -d $(UNITS) $(USER_UNITS) $(DOC)/examples $(MAN)/man1 $(MAN)/man5 $(MAN)/man8
+	install -d $(COMPLETION) $(CATALOG) $(SYSUSERS) $(CONFIG)/conf.d
 	sed 's|/usr/bin/fingerd-sd|$(PREFIX)/bin/fingerd-sd|' units/finger.service \
 	    > $(UNITS)/finger.service
 	install -m 644 units/finger.socket $(UNITS)
+	sed 's|/usr/bin/fingerd-sd|$(PREFIX)/bin/fingerd-sd|' units/user/finger-publish.service \
+	    > $(USER_UNITS)/finger-publish.service
+	install -m 644 units/user/finger-publish.path $(USER_UNITS)
 	cp -R units/finger.service.d units/finger.socket.d $(DOC)/examples
 	install -m 644 packaging/example/*.toml $(DOC)/examples
+	install -m 644 packaging/man/*.1 $(MAN)/man1
 	install -m 644 packaging/man/*.5 $(MAN)/man5
 	install -m 644 packaging/man/*.8 $(MAN)/man8
 	install -m 644 packaging/catalog/fingerd-sd.catalog $(CATALOG)
@@ -203,6 +208,8 @@ uninstall:
 	rm -rf $(LIB) $(DOC)
 	rm -f $(BIN)/fingerd-sd $(UNITS)/finger.service $(UNITS)/finger.socket
 	rm -f $(CATALOG)/fingerd-sd.catalog $(SYSUSERS)/fingerd-sd.conf $(COMPLETION)/fingerd-sd
+	rm -f $(USER_UNITS)/finger-publish.path $(USER_UNITS)/finger-publish.service
+	rm -f $(patsubst packaging/man/%,$(MAN)/man1/%,$(wildcard packaging/man/*.1))
 	rm -f $(patsubst packaging/man/%,$(MAN)/man5/%,$(wildcard packaging/man/*.5))
 	rm -f $(patsubst packaging/man/%,$(MAN)/man8/%,$(wildcard packaging/man/*.8))
 	! cmp -s packaging/example/fingerd.toml $(CONFIG)/fingerd.toml || rm $(CONFIG)/fingerd.toml

@@ -42,6 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from fingerd_sd.commands.compile import compile_users
 
             return compile_users(options.users, options.database)
+        case "publish":
+            from fingerd_sd.commands.publish.command import Wanted, publish
+
+            return publish(Wanted(**{key: getattr(options, key) for key in Wanted._fields}))
     return _serve(options.config, options.listen)
 
 
@@ -58,6 +62,7 @@ def _parse(arguments: Sequence[str]) -> Namespace:
     from fingerd_sd import __version__
     from fingerd_sd.commands.exits import EX_USAGE
     from fingerd_sd.commands.settings import DROP_INS, MAIN
+    from fingerd_sd.publishing.client import SOCKET
 
     class Parser(ArgumentParser):
         def error(self, message: str):  # type: ignore[no-untyped-def]  # NoReturn, as its parent
@@ -75,7 +80,8 @@ def _parse(arguments: Sequence[str]) -> Namespace:
     parser = Parser(
         prog="fingerd-sd",
         description="A finger server (RFC 1288) for machines run by systemd.",
-        epilog="Manual pages: fingerd-sd(8), fingerd.toml(5), finger.socket(5).",
+        epilog="Manual pages: fingerd-sd(8), fingerd-sd-publish(1), fingerd.toml(5), "
+        "finger.socket(5).",
     )
     parser.add_argument("--version", action="version", version=f"fingerd-sd {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
@@ -130,5 +136,30 @@ def _parse(arguments: Sequence[str]) -> Namespace:
         type=Path,
         metavar="DATABASE",
         help="the file to write, as a whole or not at all",
+    )
+    publishing = command("publish", "publish your plan, your project and your key", False)
+    for option, metavar, does in (
+        ("--plan", "FILE", 'publish this file as your plan; "-": standard input'),
+        ("--status", "TEXT", 'publish a line that stands above the plan; "": drop it'),
+        ("--until", "WHEN", "when the status ends, such as 18:00, +2h or 2026-12-24 09:00"),
+    ):
+        publishing.add_argument(option, metavar=metavar, help=does)
+    for option, does in (
+        ("--edit", "edit the plan that is published, with $VISUAL or $EDITOR"),
+        ("--show", "show what is published, and what each audience gets"),
+        ("--who", "with --show: how often it was asked for"),
+        ("--remove", "take back all that is published"),
+        (
+            "--mirror",
+            "as the files are; where none is left, take them back (for finger-publish.path)",
+        ),
+        ("--json", "say it as one line of JSON"),
+    ):
+        publishing.add_argument(option, action="store_true", help=does)
+    publishing.add_argument(
+        "--socket",
+        default=SOCKET,
+        metavar="PATH",
+        help=f"the keeper's socket (default: {SOCKET})",
     )
     return parser.parse_args(arguments)

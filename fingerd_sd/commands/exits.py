@@ -6,4 +6,5 @@ EX_ABSENT = 1  # of `ask`: no such user, or hidden
 EX_REFUSED = 2  # of `ask`
 EX_USAGE = 64
 EX_UNAVAILABLE = 69
+EX_NOPERM = 77  # of `publish`
 EX_CONFIG = 78

@@ -36,8 +36,11 @@ FILES = {
     "/usr/lib/systemd/catalog/fingerd-sd.catalog",
     "/usr/lib/systemd/system/finger.service",
     "/usr/lib/systemd/system/finger.socket",
+    "/usr/lib/systemd/user/finger-publish.path",
+    "/usr/lib/systemd/user/finger-publish.service",
     "/usr/lib/sysusers.d/fingerd-sd.conf",
     "/usr/share/bash-completion/completions/fingerd-sd",
+    "/usr/share/man/man1/fingerd-sd-publish.1",
     "/usr/share/man/man5/finger.service.5",
     "/usr/share/man/man5/finger.socket.5",
     "/usr/share/man/man5/fingerd.toml.5",
@@ -49,6 +52,7 @@ EXAMPLES |= {f"{DOC}/{path.name}" for path in TREE.glob("packaging/example/*.tom
 
 MACROS = r"""
 %_unitdir /usr/lib/systemd/system
+%_userunitdir /usr/lib/systemd/user
 %_journalcatalogdir /usr/lib/systemd/catalog
 %_sysusersdir /usr/lib/sysusers.d
 %systemd_requires %{nil}
@@ -56,6 +60,8 @@ MACROS = r"""
 %systemd_preun() : preun %{?*}
 %systemd_postun() : postun %{?*}
 %systemd_postun_with_restart() : restart %{?*}
+%systemd_user_post() : post %{?*}
+%systemd_user_preun() : preun %{?*}
 %pyproject_buildrequires %{nil}
 %pyproject_wheel python3 -m build --wheel --no-isolation
 %pyproject_install python3 -m installer --destdir=%{buildroot} dist/*.whl

@@ -25,6 +25,7 @@ FLOORS = (
     "directory",
     "sources",
     "serving",
+    "publishing",
     "commands",
     "__main__",
 )

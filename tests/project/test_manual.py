@@ -24,6 +24,7 @@ from typing import Any
 import pytest
 
 from fingerd_sd.commands import cli, exits, settings
+from fingerd_sd.commands.publish import command as publish_command
 from fingerd_sd.config.table import Table
 from fingerd_sd.directory.answer import RESULTS
 from fingerd_sd.process.journal import MESSAGE_IDS
@@ -45,6 +46,7 @@ MODULE_PATHS = sorted((TREE / "fingerd_sd").rglob("*.py"))
 CODE = "\n".join(path.read_text() for path in MODULE_PATHS)
 
 COMMAND_PAGE, CONFIG_PAGE, UNIT_PAGE = "fingerd-sd.8", "fingerd.toml.5", "finger.socket.5"
+PUBLISH_PAGE = "fingerd-sd-publish.1"  # the command's own: it is for every user
 PAGES = sorted(path.name for path in MAN.iterdir())
 OTHER_NAMES = [name for name in PAGES if "\n.so " in (MAN / name).read_text()]
 REFERENCE = re.compile(r"man:([\w.-]+)\((\d)\)")
@@ -255,7 +257,8 @@ def options(parser: ArgumentParser) -> Iterator[Action]:
 def test_the_manual_has_every_option_of_every_command_and_no_other(parser: ArgumentParser) -> None:
     for name, command in {"": parser, **commands(parser)}.items():
         there = [option for action in options(command) for option in action.option_strings]
-        assert sorted(names(COMMAND_PAGE, "COMMANDS", name)) == sorted(there), name
+        own = (PUBLISH_PAGE, "OPTIONS") if name == "publish" else (COMMAND_PAGE, "COMMANDS", name)
+        assert sorted(names(*own)) == sorted(there), name
 
 
 COMPLETE = """
@@ -288,11 +291,13 @@ def test_bash_proposes_files_for_config_and_users_to_ask_for(tmp_path: Path) -> 
     assert "root" in proposed("ask", "ro")
     assert "root" in proposed("ask", "--explain", "--config", "who.toml", "ro")
     assert proposed("ask", "--from", "1") == set()
+    assert proposed("publish", "--plan", f"{tmp_path}/w") == {f"{tmp_path}/who.toml"}
+    assert proposed("publish", "--status", "") == proposed("publish", "") == set()
 
 
 def test_the_manual_has_no_other_command(parser: ArgumentParser) -> None:
-    told = {item.heading[1] for item in items(COMMAND_PAGE, "COMMANDS")}
-    assert told == {"", *commands(parser)}
+    section = (MAN / COMMAND_PAGE).read_text().split(".Sh COMMANDS\n")[1].split(".Sh ")[0]
+    assert set(re.findall(r"^\.Ss (.*)$", section, re.MULTILINE)) == set(commands(parser))
 
 
 def test_the_synopsis_has_every_argument_of_every_command(parser: ArgumentParser) -> None:
@@ -304,6 +309,9 @@ def test_the_synopsis_has_every_argument_of_every_command(parser: ArgumentParser
         for form in synopsis.split(".Nm\n")
         if "Cm " in form
     }
+    own = (MAN / PUBLISH_PAGE).read_text().split(".Sh SYNOPSIS\n")[1].split(".Sh ")[0]
+    assert told["publish"] == set()
+    told["publish"] = set(re.findall(r"Fl -(\w+)", own))
     for name, command in commands(parser).items():
         there = {action.option_strings[-1].lstrip("-") for action in options(command)}
         there |= {action.dest for action in command._actions if not action.option_strings}
@@ -318,6 +326,8 @@ def test_the_help_names_the_manual_pages(parser: ArgumentParser) -> None:
 def test_the_manual_has_every_exit_status_and_no_other() -> None:
     there = {value for name, value in vars(exits).items() if name.startswith("EX_")}
     assert names(COMMAND_PAGE, "EXIT STATUS") == [str(status) for status in sorted(there)]
+    there = {value for name, value in vars(publish_command).items() if name.startswith("EX_")}
+    assert names(PUBLISH_PAGE, "EXIT STATUS") == [str(status) for status in sorted(there)]
 
 
 def test_the_manual_has_every_answer_and_no_other() -> None:
@@ -330,7 +340,9 @@ def test_the_manual_has_every_answer_and_no_other() -> None:
 def test_the_manual_has_every_variable_of_the_environment_and_no_other() -> None:
     there = set(re.findall(r'environ(?:ment)?\.get\(\s*"([A-Z_]+)"', CODE))
     libsystemds = {"LISTEN_FDS", "LISTEN_FDNAMES"}
-    assert set(names(COMMAND_PAGE, "ENVIRONMENT")) == there | libsystemds
+    pythons = {"HOME", "TMPDIR", "TZ"}
+    told = {name for page in (COMMAND_PAGE, PUBLISH_PAGE) for name in names(page, "ENVIRONMENT")}
+    assert told == there | libsystemds | pythons
 
 
 def test_the_manual_has_every_signal_and_no_other() -> None:
@@ -453,7 +465,9 @@ def test_every_page_that_is_named_is_there(file: Path) -> None:
 
 def test_every_unit_names_its_page() -> None:
     for unit in UNITS:
-        if unit.suffix in (".service", ".socket"):
+        if unit.parent.name == "user":
+            assert "man:fingerd-sd-publish(1)" in unit.read_text()
+        elif unit.suffix in (".service", ".socket"):
             assert f"man:{unit.name}(5)" in unit.read_text()
             assert f"{unit.name}.5" in PAGES
 

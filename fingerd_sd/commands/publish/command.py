@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: MIT
+"""`fingerd-sd publish`: send what a user wants others to know, show it, or take it back.
+
+Whatever goes wrong is said in one line, and the stored entry then stays as it was.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any, NamedTuple, NoReturn
+
+from fingerd_sd.commands.exits import EX_NOPERM, EX_OK, EX_UNAVAILABLE, EX_USAGE
+from fingerd_sd.commands.publish import editing, files, telling
+from fingerd_sd.protocol.text import decode, one_line
+from fingerd_sd.publishing import client, when
+
+_STATUS = {"not_allowed": EX_NOPERM, "bad_request": EX_USAGE}  # by error; else EX_UNAVAILABLE
+
+
+class Wanted(NamedTuple):
+    """What the command line says. `socket`: the keeper's; the others are as in --help."""
+
+    socket: str = client.SOCKET
+    plan: str | None = None
+    status: str | None = None
+    until: str | None = None
+    edit: bool = False
+    mirror: bool = False
+    show: bool = False
+    who: bool = False
+    remove: bool = False
+    json: bool = False
+
+
+class Failed(Exception):  # noqa: N818  # any end but the good one
+    """The command ends with `status`; `error` is a word for programs, `say` a line for people."""
+
+    def __init__(self, status: int, error: str, say: str) -> None:
+        super().__init__(say)
+        self.status = status
+        self.error = error
+        self.say = say
+
+
+def publish(wanted: Wanted) -> int:
+    """Do what is wanted, say what was done, and return the exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # not what a test puts there
+            stream.reconfigure(errors="replace")  # a terminal that has no UTF-8
+    try:
+        response, lines = _do(wanted)
+    except Failed as failed:
+        if wanted.json:
+            _print_json({"ok": False, "error": failed.error, "say": failed.say})
+        else:
+            print(f"fingerd-sd publish: {one_line(failed.say, 1000)}", file=sys.stderr)
+        return failed.status
+    if wanted.json:
+        _print_json(response)
+    else:
+        for line in lines:
+            print(line)
+    return EX_OK
+
+
+def _do(wanted: Wanted) -> tuple[Mapping[str, Any], list[str]]:
+    """Return the keeper's response, and the lines for a person. Raises Failed."""
+    _check(wanted)
+    now = time.time()
+    if wanted.show:
+        response = _ask(wanted, {"do": "show", "who": wanted.who})
+        lines = [*telling.entry(response["person"], now), *telling.seen(response["seen"])]
+        if wanted.who:
+            lines += ["", *telling.who(response.get("who"))]
+        return response, lines
+    if wanted.remove:
+        return _remove(wanted, "Removed: nothing of yours is published any more.")
+    if wanted.edit:
+        return _edit(wanted, now)
+    if wanted.mirror:
+        return _mirror(wanted, now)
+    sets: dict[str, Any] = {}
+    unset: list[str] = []
+    if wanted.plan is not None:
+        sets["plan"] = _read(wanted.plan)
+    if wanted.status is not None:
+        _set_status(wanted, now, sets, unset)
+    if sets or unset:
+        return _publish(wanted, sets, unset, now)
+    found = _home()
+    if not found.texts:
+        looked = ", ".join(map(str, found.looked))
+        _fail(
+            "no_files", f"there is nothing to publish, and nothing is changed: looked for {looked}"
+        )
+    return _publish(wanted, found.texts, found.missing, now)
+
+
+def _check(wanted: Wanted) -> None:
+    """Raise Failed if the options do not go together."""
+    alone = [name for name in ("edit", "mirror", "show", "remove") if getattr(wanted, name)]
+    if len(alone) > 1 or (alone and (wanted.plan, wanted.status) != (None, None)):
+        given = [
+            *alone,
+            *(name for name in ("plan", "status") if getattr(wanted, name) is not None),
+        ]
+        _fail("usage", f"{' and '.join('--' + name for name in given)} do not go together")
+    if wanted.until is not None and wanted.status is None:
+        _fail("usage", "--until says when a status ends: give it with --status")
+    if wanted.who and not wanted.show:
+        _fail("usage", "--who belongs to --show")
+
+
+def _set_status(wanted: Wanted, now: float, sets: dict[str, Any], unset: list[str]) -> None:
+    # As octets first: the terminal may not be UTF-8, and then Python has made surrogates of them.
+    text = decode(os.fsencode(wanted.status or "")).strip()
+    if "\n" in text or "\r" in text:
+        _fail("usage", "--status is one line; more of it belongs into the plan")
+    if not text:
+        if wanted.until is not None:
+            _fail("usage", '--status "" drops the status: --until does not go with it')
+        unset.append("status")
+        return
+    until = None
+    if wanted.until is not None:
+        try:
+            until = when.parse(wanted.until, now)
+        except when.WhenError as error:
+            _fail("until", f'--until "{wanted.until}" {error}')
+    sets["status"] = {"text": text, "until": until}
+
+
+def _publish(
+    wanted: Wanted, sets: Mapping[str, Any], unset: list[str] | tuple[str, ...], now: float
+) -> tuple[Mapping[str, Any], list[str]]:
+    response = _ask(wanted, {"do": "publish", "set": dict(sets), "unset": list(unset)})
+    return response, [telling.stored(sets, unset, now)]
+
+
+def _remove(wanted: Wanted, said: str) -> tuple[Mapping[str, Any], list[str]]:
+    return _ask(wanted, {"do": "remove"}), [said]
+
+
+def _edit(wanted: Wanted, now: float) -> tuple[Mapping[str, Any], list[str]]:
+    response = _ask(wanted, {"do": "show"})
+    before = (response["person"] or {}).get("plan") or ""
+    draft = None
+    try:
+        draft = editing.Draft(before)
+        after = draft.edit()
+        if after == before:
+            draft.drop()
+            return response, ["Nothing was changed, and nothing is published."]
+        if after.strip():
+            done = _publish(wanted, {"plan": after}, (), now)
+        else:
+            done = _publish(wanted, {}, ("plan",), now)
+    except editing.NotEdited as error:
+        kept = draft.kept() if draft else ""
+        _fail("not_edited", "; ".join(filter(None, (str(error), kept))))
+    except Failed as failed:
+        kept = draft.kept() if draft else ""
+        raise Failed(
+            failed.status, failed.error, "; ".join(filter(None, (failed.say, kept)))
+        ) from None
+    draft.drop()
+    return done
+
+
+def _mirror(wanted: Wanted, now: float) -> tuple[Mapping[str, Any], list[str]]:
+    """Have the stored entry follow the files, for the user unit: where none is left, the user has
+    taken back what they said. A status stays, and without one the entry is removed.
+    """
+    found = _home()
+    if found.texts:
+        return _publish(wanted, found.texts, found.missing, now)
+    response = _ask(wanted, {"do": "show"})
+    person = response["person"]
+    if person is None:
+        return response, ["None of the files is there, and nothing is published."]
+    status, until = person.get("status"), person.get("until")
+    if status is None or (until is not None and until <= now):
+        return _remove(wanted, "Removed: none of the files is left.")
+    return _publish(wanted, {}, found.missing, now)
+
+
+def _home() -> files.Found:
+    try:
+        return files.in_home()
+    except files.Unreadable as error:
+        _fail("unreadable", str(error))
+
+
+def _read(name: str) -> str:
+    try:
+        return files.of(name)
+    except files.Unreadable as error:
+        _fail("unreadable", str(error))
+
+
+def _ask(wanted: Wanted, request: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the keeper's response to `request` if it says that all is well. Raises Failed."""
+    line = json.dumps(request).encode("ascii") + b"\n"
+    try:
+        response = json.loads(client.exchange(wanted.socket, line))
+        if response["ok"]:
+            return _whole(response)
+        raise Failed(
+            _STATUS.get(response["error"], EX_UNAVAILABLE), response["error"], response["say"]
+        )
+    except client.NotReached as error:
+        status = EX_NOPERM if error.refused else EX_UNAVAILABLE
+        raise Failed(status, "not_reached", str(error)) from None
+    except (ValueError, KeyError, TypeError):
+        raise Failed(
+            EX_UNAVAILABLE, "not_reached", "the keeper's answer cannot be understood: is it older?"
+        ) from None
+
+
+def _whole(response: dict[str, Any]) -> Mapping[str, Any]:
+    """Return a response that has all that is read of it, as far as that can go wrong."""
+    person = response["person"]
+    if person is not None:
+        person["at"] + (person.get("until") or 0)
+    for view in response.setdefault("seen", []):
+        (view["audience"], view["text"] + "", view["hidden"].items())
+    return response
+
+
+def _fail(error: str, say: str) -> NoReturn:
+    """Raise what the user can mend at the command line."""
+    raise Failed(EX_USAGE, error, say)
+
+
+def _print_json(told: Mapping[str, Any]) -> None:
+    """Print one line that is ASCII: no terminal can be harmed by it."""
+    print(json.dumps(told, sort_keys=True))
