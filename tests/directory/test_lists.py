@@ -30,7 +30,8 @@ from fingerd_sd.protocol.entry import ATOMS, Absent, Entry, Mail, Person, Sessio
 from fingerd_sd.sources.accounts import passwd
 from fingerd_sd.sources.accounts.logind import LoggedIn
 from fingerd_sd.sources.accounts.passwd import Account
-from fingerd_sd.sources.accounts.source import MAX_UID, AccountsSource, Options
+from fingerd_sd.sources.accounts.source import AccountsSource, Options
+from fingerd_sd.sources.people import MAX_UID, Range
 from fingerd_sd.sources.static.source import StaticSource
 from fingerd_sd.sources.words import index, matching
 
@@ -398,7 +399,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AccountsSource:
             return [one.user for one in seen]
 
     here: Any = Here()
-    return AccountsSource("accounts", Options(min_uid=0, max_uid=MAX_UID), here)
+    return AccountsSource("accounts", Options(uids=Range(0, MAX_UID)), here)
 
 
 def test_accounts_list_those_who_are_visible_and_here(machine: AccountsSource) -> None:

@@ -28,6 +28,7 @@ from fingerd_sd.sources.accounts.last_login import Records, last_login
 from fingerd_sd.sources.accounts.logind import LoggedIn
 from fingerd_sd.sources.accounts.sessions import complete
 from fingerd_sd.sources.accounts.source import Options, look_up
+from fingerd_sd.sources.people import Range
 from fingerd_sd.sources.static import compile as users_compile
 from fingerd_sd.sources.static.database import DatabaseSource, fault
 from fingerd_sd.sources.static.source import StaticSource
@@ -208,7 +209,7 @@ def home(octets: bytes) -> None:
             ("alice", "x", os.getuid(), os.getgid(), os.fsdecode(gecos), str(here), "/bin/sh")
         )
         # What is not in the home is another's matter.
-        options = Options(min_uid=0, max_uid=1 << 31, atoms=frozenset(ATOMS) - {"sessions", "mail"})
+        options = Options(uids=Range(0, 1 << 31), atoms=frozenset(ATOMS) - {"sessions", "mail"})
         with patch("pwd.getpwnam", return_value=account):
             found = look_up("alice", options)
     assert isinstance(found, Person)

@@ -8,30 +8,25 @@ user: it does not show a user who did nothing, nor one whose wish it cannot read
 
 from __future__ import annotations
 
-import os
 import pwd
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
 from types import MappingProxyType
 from typing import NamedTuple
 
 from fingerd_sd.config.table import Table
-from fingerd_sd.process.descriptors import are_few
 from fingerd_sd.process.threads import Pool, Shared
 from fingerd_sd.protocol.entry import ATOMS, Absent, Person
-from fingerd_sd.protocol.text import decode
 from fingerd_sd.sources import words
 from fingerd_sd.sources.accounts.home import STARVED, Hidden, Home
 from fingerd_sd.sources.accounts.last_login import last_login
 from fingerd_sd.sources.accounts.mailbox import mail_state
 from fingerd_sd.sources.accounts.sessions import Reader, Sessions
+from fingerd_sd.sources.people import Range, account_of, need_descriptors, parse_gecos, read_range
 
-LOOKING = 3  # descriptors: the home, a file in it as a place, and as a file
 MAX_THREADS = 8  # look-ups at once; more wait, each within its deadline
 TIMEOUT = 5.0  # seconds for one look-up
 LIFETIME = 2.0  # seconds: a new plan shows at once, a thousand queries a second cost one look-up
-MAX_UID = 2**32 - 2  # uid_t's last is reserved: systemd's UIDS-GIDS
 NAMES_KEPT = 60.0  # seconds: full names seldom change, and reading all accounts is slow
 FILES = {  # in a home, by atom; the first that exists counts
     "project": (".project",),
@@ -45,13 +40,12 @@ DEFAULT_SHELL = "/bin/sh"  # what an empty field means: passwd(5)
 
 class Options(NamedTuple):
     """`visible`: "opt-in", only users with a readable plan or project; "all", every account.
-    `min_uid`, `max_uid`: the accounts of people, both included. `unreadable_home`: whether "all"
-    holds for a home that cannot be searched: "hide", or "show". `atoms`: the atoms to look for.
+    `uids`: the accounts of people. `unreadable_home`: whether "all" holds for a home that cannot be
+    searched: "hide", or "show". `atoms`: the atoms to look for.
     """
 
     visible: str = "opt-in"
-    min_uid: int = 1000
-    max_uid: int = 60000
+    uids: Range = Range()
     unreadable_home: str = "hide"
     atoms: frozenset[str] = frozenset(ATOMS)
 
@@ -60,12 +54,9 @@ def read(table: Table, name: str) -> AccountsSource:
     """Return the source that a `[[source]]` table describes; mistakes go to the table."""
     options = Options(
         visible=table.choice("visible", "opt-in", ("opt-in", "all")),
-        min_uid=table.integer("min_uid", 1000, 0, MAX_UID),
-        max_uid=table.integer("max_uid", 60000, 0, MAX_UID),
+        uids=read_range(table),
         unreadable_home=table.choice("unreadable_home", "hide", ("hide", "show")),
     )
-    if options.min_uid > options.max_uid:
-        table.wrong("min_uid", f"is greater than max_uid, {options.max_uid}: nobody is between")
     table.close()
     return AccountsSource(name, options)
 
@@ -92,7 +83,14 @@ class AccountsSource:
 
     async def find(self, user: str) -> Person | Absent:
         """Return the account `user`, or why it is not shown. Raises OSError if NSS fails."""
-        return await self._shared.call(("user", user), self._look_up, user)
+        return await self._shared.call(("user", user), self._look_up, user, self._options)
+
+    async def find_consented(self, user: str) -> Person | Absent:
+        """Return the account `user`, who has consented elsewhere: neither a private home nor a
+        missing plan hides the user, but a ~/.nofinger hides what is here.
+        """
+        shown = self._options._replace(visible="all", unreadable_home="show")
+        return await self._shared.call(("consented", user), self._look_up, user, shown)
 
     async def who(self) -> Sequence[str] | None:
         """Return who is logged in; None if that cannot be known."""
@@ -111,10 +109,10 @@ class AccountsSource:
         """Drop the index of full names."""
         self._names, self._names_until = {}, 0.0
 
-    def _look_up(self, user: str) -> Person | Absent:
+    def _look_up(self, user: str, options: Options) -> Person | Absent:
         """Return what `find` does: NSS, home, files and sessions in one visit of a thread."""
-        said = look_up(user, self._options)
-        if isinstance(said, Absent) or "sessions" not in self._options.atoms:
+        said = look_up(user, options)
+        if isinstance(said, Absent) or "sessions" not in options.atoms:
             return said
         sessions, origin = self._sessions.of(said.login)
         told = f"{origin}; the last login: {said.origins['sessions']}"
@@ -129,7 +127,7 @@ def _all_names(options: Options) -> words.Index:
     return words.index(
         (account.name, name)
         for account in accounts()
-        if options.min_uid <= account.uid <= options.max_uid
+        if options.uids.min_uid <= account.uid <= options.uids.max_uid
         if (name := parse_gecos(account.gecos, account.name).get("name"))
     )
 
@@ -139,29 +137,15 @@ def look_up(user: str, options: Options) -> Person | Absent:
     do. getpwnam(3) says what an account is. Raises OSError if files cannot be opened.
     """
     found = _look_up(user, options)
-    if isinstance(found, Absent) and are_few():
-        _need_descriptors()
+    if isinstance(found, Absent):
+        need_descriptors()
     return found
 
 
-def _need_descriptors() -> None:
-    """Raise OSError if there are too few descriptors left to look into a home: then nobody knows
-    who is absent. It does so for absent and hidden users alike, so that they look the same.
-    """
-    with ExitStack() as opened:
-        for _ in range(LOOKING):
-            opened.callback(os.close, os.open("/", os.O_PATH | os.O_CLOEXEC))
-
-
 def _look_up(user: str, options: Options) -> Person | Absent:
-    try:
-        account = pwd.getpwnam(user)
-    except (KeyError, ValueError):  # no such account, or no descriptor; or a NUL, which no name has
-        return Absent("no such account")
-    if account.pw_name != user:
-        return Absent(f'the account is called "{account.pw_name}"')
-    if not options.min_uid <= account.pw_uid <= options.max_uid:
-        return Absent(f"uid {account.pw_uid} is not from {options.min_uid} to {options.max_uid}")
+    account = account_of(user, options.uids)
+    if isinstance(account, Absent):
+        return account
     try:
         return _person(account, options)
     except Hidden as reason:
@@ -235,16 +219,3 @@ def _files(account: pwd.struct_passwd, options: Options) -> tuple[dict[str, str]
             raise Hidden(why) from None
         origins |= dict.fromkeys(FILES, why)
     return texts, origins
-
-
-def parse_gecos(field: str, login: str) -> dict[str, str]:
-    """Return name, office, phone and home_phone of a gecos field, those that are there.
-
-    The parts are separated by commas; in the name "&" is the capitalised login and a leading "*" is
-    dropped, as BSD's finger does. `field` is as the pwd module decodes it; see passwd(5).
-    """
-    text = str if field.isascii() else lambda part: decode(os.fsencode(part))
-    parts = [text(part).strip() for part in field.split(",")]
-    parts[0] = parts[0].removeprefix("*").replace("&", login[:1].upper() + login[1:])
-    atoms = zip(("name", "office", "phone", "home_phone"), parts, strict=False)
-    return {atom: part for atom, part in atoms if part}

@@ -23,7 +23,8 @@ from fingerd_sd.protocol.reply import encode
 from fingerd_sd.protocol.text import CUT_MARK
 from fingerd_sd.sources.accounts import source as accounts
 from fingerd_sd.sources.accounts.home import MAX_USER_FILE
-from fingerd_sd.sources.accounts.source import AccountsSource, Options, look_up, parse_gecos
+from fingerd_sd.sources.accounts.source import AccountsSource, Options, look_up
+from fingerd_sd.sources.people import MAX_UID, Range, parse_gecos
 
 from ...helpers import needs
 from ...helpers.houses import bare, ruip
@@ -34,8 +35,8 @@ from ...helpers.wire_cases import BROKEN, NOBODY
 UID = os.geteuid()
 # Nothing of the machine that the tests run on: its sessions, its records of logins, its mail.
 FILES = frozenset(ATOMS) - {"sessions", "mail"}
-OURS = Options(min_uid=0, max_uid=accounts.MAX_UID, atoms=FILES)
-ALL = Options(visible="all", min_uid=0, max_uid=accounts.MAX_UID)
+OURS = Options(uids=Range(0, MAX_UID), atoms=FILES)
+ALL = Options(visible="all", uids=Range(0, MAX_UID))
 
 
 class Accounts:
@@ -206,6 +207,37 @@ def test_a_home_that_is_not_there_is_as_an_empty_one(nss: Accounts) -> None:
     nss.add("alice", "Alice").rmdir()
     assert "opt-in" in why_absent("alice")
     assert person("alice", ALL).name == "Alice"
+
+
+def consented(user: str, options: Options = OURS) -> Person | Absent:
+    return run(AccountsSource("accounts", options).find_consented(user))
+
+
+def test_who_has_consented_elsewhere_is_shown_with_a_private_home_and_without_a_plan(
+    public_nss: Accounts,
+) -> None:
+    home = public_nss.add("alice", "Alice", uid=4242)
+    public_nss.add("bob", "Bob")
+    home.chmod(0)
+    entries = [Person("alice", name="Alice"), Person("bob", name="Bob")]
+    shown = as_ordinary_user(
+        lambda: long_form([_person_of("alice"), _person_of("bob")], ["name", "plan"])
+    )
+    assert shown == long_form(entries, ["name", "plan"])
+
+
+def _person_of(user: str) -> Person:
+    said = consented(user)
+    assert isinstance(said, Person), said
+    return said
+
+
+def test_nofinger_hides_what_is_here_of_who_has_consented_elsewhere(nss: Accounts) -> None:
+    (nss.add("alice") / ".nofinger").touch()
+    said = consented("alice")
+    assert isinstance(said, Absent)
+    assert ".nofinger" in said.why
+    assert consented("nobody-has-this") == Absent("no such account")
 
 
 @pytest.mark.parametrize("mode", [0o000, 0o700])
@@ -424,7 +456,7 @@ def test_absent_and_hidden_accounts_are_the_same_octets(nss: Accounts) -> None:
     (nss.add("hidden") / ".nofinger").touch()
     nss.add("shy")
     (nss.add("system", uid=4_000_000_000) / ".plan").touch()
-    house = ruip(AccountsSource("accounts", Options(min_uid=0, max_uid=3_000_000_000)))
+    house = ruip(AccountsSource("accounts", Options(uids=Range(0, 3_000_000_000))))
 
     async def scenario() -> set[bytes]:
         client = house.policy.client("192.0.2.1")
@@ -444,7 +476,7 @@ def read(values: dict[str, Any]) -> tuple[AccountsSource, list[Mistake]]:
 
 
 def test_the_defaults_are_private() -> None:
-    assert Options() == Options("opt-in", 1000, 60000, "hide")
+    assert Options() == Options("opt-in", Range(1000, 60000), "hide")
     assert read({})[1] == []
 
 
