@@ -25,6 +25,7 @@ from fingerd_sd.process.journal import Journal, Queried, open_journal
 from fingerd_sd.process.life import Service
 from fingerd_sd.process.systemd import ActivationError, Notifier, passed_sockets, watchdog_interval
 from fingerd_sd.serving.finger import Finger, Setup
+from fingerd_sd.serving.waiting.loop import Loop
 from fingerd_sd.sources import find_packages
 
 if TYPE_CHECKING:
@@ -87,7 +88,8 @@ def run(config: File | None, listen: Sequence[tuple[str, int]], first: First | N
         watchdog=watchdog_interval(os.environ),
         pressure=_pressure(os.environ),
     )
-    asyncio.run(service.run())
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        runner.run(service.run())
     return EX_OK
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Accepts connections from listening sockets, in a loop of its own on the event loop's reader.
+"""Accepts connections from listening sockets, when the event loop says that some wait there.
 
 This module never shuts down or listens on a listening socket: systemd owns it.
 """
@@ -10,22 +10,28 @@ import asyncio
 import errno
 import logging
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
+from functools import partial
 
 from fingerd_sd.serving.sockets import Taker, taker
+from fingerd_sd.serving.waiting.loop import Loop
 
 log = logging.getLogger(__name__)
 
 BATCH = 64  # accepts for one wake-up: more would starve slow clients and the watchdog
+# An accept that finds nobody takes as many instructions as three wake-ups. So one is taken for a
+# wake-up, and only now and then as many as there are; and again, while those are several.
+PROBE = 16  # wake-ups from one such look to the next
+SEVERAL = 4  # connections for one wake-up
 PAUSE = 0.25  # seconds without accepting while the machine lacks descriptors or memory
 PAUSE_TOLD = 60.0  # least seconds between two log entries about that
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 class Acceptor:
-    """Hands each connection and its peer's address to `serve`. If `is_full()`, it waits until
-    `resume` is called. `open`: how many connections are open, for the log. `changed` is called
-    when `paused` has changed.
+    """Hands each connection and its peer's address to `serve`. `held`: the connections that are
+    open. If `is_full()`, which is only asked while there are some, it waits until `resume` is
+    called. `changed` is called when `paused` has changed.
 
     `paused`: why nothing can be accepted now; "" if it can.
     """
@@ -34,21 +40,22 @@ class Acceptor:
         self,
         loop: asyncio.AbstractEventLoop,
         serve: Callable[[socket.socket, str], None],
+        held: Sized,
         is_full: Callable[[], bool],
-        open_now: Callable[[], int],
         changed: Callable[[], None],
     ) -> None:
         self.paused = ""
         self._loop = loop
         self._serve = serve
         self._is_full = is_full
-        self._open_now = open_now
+        self._held = held
         self._changed = changed
         self._listeners: list[socket.socket] = []
         self._accepting = False
         self._stopped = False
         self._resumer: asyncio.TimerHandle | None = None
         self._pause_told = -PAUSE_TOLD  # monotonic seconds
+        self._until_probe = PROBE  # wake-ups
 
     def start(self, listeners: Sequence[socket.socket]) -> None:
         """Accept from `listeners`: listening stream sockets, which are made non-blocking."""
@@ -71,7 +78,10 @@ class Acceptor:
         if self._accepting:
             self._accepting = False
             for listener in self._listeners:
-                self._loop.remove_reader(listener)
+                if isinstance(self._loop, Loop):
+                    self._loop.doors.shut(listener.fileno())
+                else:
+                    self._loop.remove_reader(listener)
 
     def _resume(self) -> None:
         if self._resumer is not None:
@@ -80,26 +90,41 @@ class Acceptor:
         if not self._accepting and not self._stopped:
             self._accepting = True
             for listener in self._listeners:
-                self._loop.add_reader(listener, self._accept, taker(listener))
+                call = partial(self._accept, taker(listener))
+                if isinstance(self._loop, Loop):
+                    self._loop.doors.open(listener.fileno(), call)
+                else:
+                    self._loop.add_reader(listener, call)
 
     def _accept(self, take: Taker) -> None:
-        """Accept what waits at a listening socket, at most BATCH connections."""
-        for _ in range(BATCH):
-            if self._is_full():
-                self._pause()  # until one is closed
-                return
-            try:
-                sock, peer = take()
-            except (BlockingIOError, InterruptedError):
-                return
-            except OSError as error:
-                if error.errno in _EXHAUSTED:
-                    self._out_of(error)
-                    return
-                continue  # that connection failed before it was taken: accept(2)
-            if self.paused:
-                self.paused = ""
-            self._serve(sock, peer)
+        """Accept what waits at a listening socket: one connection, or at most BATCH."""
+        self._until_probe -= 1
+        if self._until_probe > 0:
+            self._take_one(take)
+            return
+        taken = 0
+        while taken < BATCH and self._take_one(take):
+            taken += 1
+        self._until_probe = 1 if taken > SEVERAL else PROBE
+
+    def _take_one(self, take: Taker) -> bool:
+        """Accept and serve one connection. False: there is none, or it must wait."""
+        if self._held and self._is_full():
+            self._pause()  # until one is closed
+            return False
+        try:
+            sock, peer = take()
+        except (BlockingIOError, InterruptedError):
+            return False
+        except OSError as error:
+            if error.errno in _EXHAUSTED:
+                self._out_of(error)
+                return False
+            return True  # that connection failed before it was taken: accept(2)
+        if self.paused:
+            self.paused = ""
+        self._serve(sock, peer)
+        return True
 
     def _out_of(self, error: OSError) -> None:
         """Pause, since accepting again at once would spin. New connections wait in the backlog."""
@@ -111,7 +136,7 @@ class Acceptor:
                 "Accepting is paused until descriptors or memory are free: %s; %d connections are"
                 " open",
                 error.strerror,
-                self._open_now(),
+                len(self._held),
                 extra={"event": "ACCEPT_PAUSED"},
             )
         self._changed()

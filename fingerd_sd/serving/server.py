@@ -62,10 +62,8 @@ class Server:
         self.floor = Floor(loop)
         self.on_change: Callable[[], None] | None = None
         self.on_limited: Callable[[Client], None] | None = None
-        self._acceptor = Acceptor(
-            loop, self._serve, self._is_full, lambda: self.open, self._changed
-        )
         self._held: set[Connection] = set()
+        self._acceptor = Acceptor(loop, self._serve, self._held, self._is_full, self._changed)
         self._deadlines: Deadlines[Connection] = Deadlines(loop, Connection.expire)  # of lines
         self._answers: Deadlines[Connection] = Deadlines(loop, Connection.expire)
         self._room = for_connections()

@@ -23,6 +23,7 @@ from fingerd_sd.directory.ruip import Ruip
 from fingerd_sd.policy.rules import Client
 from fingerd_sd.serving.held import Connection
 from fingerd_sd.serving.server import Server
+from fingerd_sd.serving.waiting.loop import Loop
 
 T = TypeVar("T")
 
@@ -31,13 +32,14 @@ _CLOSE_WAIT = 8  # the peer has closed, by FIN: tcp(7), TCP_INFO; a reset leaves
 
 
 def run(scenario: Coroutine[None, None, T]) -> T:
-    """Run `scenario` in a new event loop; fail where it does not end."""
+    """Run `scenario` in a new event loop, one as `serve` has; fail where it does not end."""
 
     async def bounded() -> T:
         async with asyncio.timeout(2 * PATIENCE):
             return await scenario
 
-    return asyncio.run(bounded())
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        return runner.run(bounded())
 
 
 async def turns(count: int = 3) -> None:

@@ -30,6 +30,7 @@ from fingerd_sd.protocol.entry import Text
 from fingerd_sd.serving import server
 from fingerd_sd.serving.finger import Finger, Setup
 from fingerd_sd.serving.waiting import deadlines
+from fingerd_sd.serving.waiting.loop import Loop
 
 from ..helpers.houses import Told, everyone, ruip, static, village
 from ..helpers.journald import Journald
@@ -204,26 +205,27 @@ def _talkative(caplog: pytest.LogCaptureFixture) -> None:
 def test_it_says_ready_when_it_accepts_and_stopping_when_it_does_not(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    accepting: set[object] = set()
+    accepting: set[int] = set()
     at: dict[str, int] = {}
     systemd = Systemd()
     systemd.on_message = lambda message: at.setdefault(message[0], len(accepting))
 
     async def scenario() -> None:
         loop = asyncio.get_running_loop()
-        add, remove = loop.add_reader, loop.remove_reader
+        assert isinstance(loop, Loop)
+        doors = loop.doors
+        opens, shuts = doors.open, doors.shut
 
-        def add_reader(fd: socket.socket | int, call: Callable[..., object], *args: object) -> None:
-            if isinstance(fd, socket.socket):  # a listener: the others are watched by number
-                accepting.add(fd)
-            add(fd, call, *args)
+        def opened(fd: int, call: Callable[[], None]) -> None:
+            accepting.add(fd)
+            opens(fd, call)
 
-        def remove_reader(fd: socket.socket | int) -> bool:
+        def shut(fd: int) -> None:
             accepting.discard(fd)
-            return remove(fd)
+            shuts(fd)
 
-        monkeypatch.setattr(loop, "add_reader", add_reader)
-        monkeypatch.setattr(loop, "remove_reader", remove_reader)
+        monkeypatch.setattr(doors, "open", opened)
+        monkeypatch.setattr(doors, "shut", shut)
         async with running(setup_of(village()), systemd=systemd) as live:
             assert await live.ask(b"moshez\r\n") == HAPPY
         assert systemd.messages[0] == ("READY=1", "STATUS=0 queries, 0 connections open")

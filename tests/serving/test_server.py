@@ -916,6 +916,7 @@ def test_rules_can_be_exchanged_while_queries_are_under_way() -> None:
 def test_a_batch_does_not_starve_those_who_were_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many wait, no more are taken in one turn of the loop than a batch."""
     monkeypatch.setattr(accept, "BATCH", 4)
+    monkeypatch.setattr(accept, "PROBE", 1)
 
     async def scenario() -> None:
         async with serving(village()) as house:

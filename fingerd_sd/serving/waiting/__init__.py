@@ -1,2 +1,4 @@
 # SPDX-License-Identifier: MIT
-"""What held connections wait for: octets, deadlines, the moment when an answer may leave."""
+"""The loop, and what held connections wait for: octets, deadlines, the moment when an answer may
+leave.
+"""
