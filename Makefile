@@ -189,7 +189,7 @@ install-data:
 	install -m 644 units/finger.socket $(UNITS)
 	sed 's|/usr/bin/fingerd-sd|$(PREFIX)/bin/fingerd-sd|' units/user/finger-publish.service \
 	    > $(USER_UNITS)/finger-publish.service
-	install -m 644 units/user/finger-publish.path $(USER_UNITS)
+	install -m 644 units/user/finger-publish-saved.service units/user/*.path $(USER_UNITS)
 	cp -R units/finger.service.d units/finger.socket.d $(DOC)/examples
 	install -m 644 packaging/example/*.toml $(DOC)/examples
 	install -m 644 packaging/man/*.1 $(MAN)/man1
@@ -208,7 +208,7 @@ uninstall:
 	rm -rf $(LIB) $(DOC)
 	rm -f $(BIN)/fingerd-sd $(UNITS)/finger.service $(UNITS)/finger.socket
 	rm -f $(CATALOG)/fingerd-sd.catalog $(SYSUSERS)/fingerd-sd.conf $(COMPLETION)/fingerd-sd
-	rm -f $(USER_UNITS)/finger-publish.path $(USER_UNITS)/finger-publish.service
+	rm -f $(patsubst units/user/%,$(USER_UNITS)/%,$(wildcard units/user/*))
 	rm -f $(patsubst packaging/man/%,$(MAN)/man1/%,$(wildcard packaging/man/*.1))
 	rm -f $(patsubst packaging/man/%,$(MAN)/man5/%,$(wildcard packaging/man/*.5))
 	rm -f $(patsubst packaging/man/%,$(MAN)/man8/%,$(wildcard packaging/man/*.8))

@@ -254,6 +254,9 @@ def test_a_mirror_follows_the_files_and_takes_the_entry_back_with_the_last(
     assert [request["do"] for request in keeper.asked] == ["show"]
     (home / ".plan").write_text("here")
     assert command("--mirror")[0] == 0
+    count = len(keeper.asked)
+    assert command("--mirror")[1] == "Nothing is new, and nothing is published.\n"
+    assert [request["do"] for request in keeper.asked[count:]] == ["show"]
     (home / ".plan").unlink()
     assert command("--mirror")[1] == "Removed: none of the files is left.\n"
     assert keeper.person is None
@@ -262,6 +265,9 @@ def test_a_mirror_follows_the_files_and_takes_the_entry_back_with_the_last(
 def test_a_mirror_keeps_a_status_that_is_not_over(
     command: Command, keeper: FakeKeeper, home: Path
 ) -> None:
+    (home / ".plan").write_text("here")
+    command("--mirror")
+    (home / ".plan").unlink()
     command("--status", "on call", "--until", "+1h")
     said = command("--mirror")[1]
     assert said == "No longer published: project, plan, public key.\n"

@@ -176,16 +176,14 @@ def _mirror(wanted: Wanted, now: float) -> tuple[Mapping[str, Any], list[str]]:
     taken back what they said. A status stays, and without one the entry is removed.
     """
     found = _home()
-    if found.texts:
-        return _publish(wanted, found.texts, found.missing, now)
     response = _ask(wanted, {"do": "show"})
-    person = response["person"]
-    if person is None:
-        return response, ["None of the files is there, and nothing is published."]
+    person = response["person"] or {}
     status, until = person.get("status"), person.get("until")
-    if status is None or (until is not None and until <= now):
+    if person and not found.texts and (status is None or (until is not None and until <= now)):
         return _remove(wanted, "Removed: none of the files is left.")
-    return _publish(wanted, {}, found.missing, now)
+    if all(person.get(atom) == found.texts.get(atom) for atom in files.FILES):
+        return response, ["Nothing is new, and nothing is published."]  # a login, or a chmod
+    return _publish(wanted, found.texts, found.missing, now)
 
 
 def _home() -> files.Found:
