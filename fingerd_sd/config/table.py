@@ -115,7 +115,7 @@ class Table:
         if value in choices:
             return value
         expected = " or ".join(f'"{choice}"' for choice in choices)
-        self.wrong(key, f"expected {expected}, not {_quoted(value)}")
+        self.wrong(key, f"expected {expected}, not {quoted(value)}")
         return default
 
     def strings(self, key: str, default: Sequence[str]) -> tuple[str, ...]:
@@ -136,7 +136,7 @@ class Table:
                 merged |= value
             else:
                 self._mistakes.append(
-                    Mistake(layer.file, self._path(key), f"expected a table, not {_quoted(value)}")
+                    Mistake(layer.file, self._path(key), f"expected a table, not {quoted(value)}")
                 )
         return merged
 
@@ -169,7 +169,7 @@ class Table:
             return default
         if isinstance(value, kind):
             return value
-        self.wrong(key, f"expected {_NAMES[kind]}, not {_quoted(value)}")
+        self.wrong(key, f"expected {_NAMES[kind]}, not {quoted(value)}")
         return default
 
     def _within(self, key: str, default: N, low: N, high: N, kind: type[N], name: str) -> N:
@@ -179,18 +179,19 @@ class Table:
         # In Python true is an int, and an int will do for a float; NaN is within nothing.
         if isinstance(value, (int, kind)) and not isinstance(value, bool) and low <= value <= high:
             return kind(value)
-        self.wrong(key, f"expected {name} from {low:.15g} to {high:.15g}, not {_quoted(value)}")
+        self.wrong(key, f"expected {name} from {low:.15g} to {high:.15g}, not {quoted(value)}")
         return default
 
     def _layer(self, key: str) -> Layer:
         return next((x for x in reversed(self._layers) if key in x.values), self._layers[-1])
 
     def _path(self, key: str) -> str:
-        key = key if key.replace("_", "").replace("-", "").isalnum() else _quoted(key)
+        key = key if key.replace("_", "").replace("-", "").isalnum() else quoted(key)
         return f"{self.key}.{key}" if self.key else key
 
 
-def _quoted(value: object) -> str:
+def quoted(value: object) -> str:
+    """Return `value` as a message names it, bounded."""
     if isinstance(value, bool):
         return "true" if value else "false"
     try:

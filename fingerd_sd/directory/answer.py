@@ -4,12 +4,13 @@
 from typing import TYPE_CHECKING, NamedTuple
 
 from fingerd_sd.directory.search import Finding
-from fingerd_sd.policy.audience import Audience
+from fingerd_sd.policy.audience import PLANS, Audience
 from fingerd_sd.protocol.layout.long import long_form
 from fingerd_sd.protocol.query import Query
 from fingerd_sd.protocol.reply import (
     INTERNAL_ERROR,
     LIST_DENIED,
+    NO_PLANS,
     NO_SUCH_USER,
     NOBODY,
     encode,
@@ -59,7 +60,8 @@ def of_user(finding: Finding, audience: Audience, now: float, query: str = "") -
 
 
 def of_list(listing: "Listing", query: Query, audience: Audience, now: float) -> Answer:
-    """Return who is here: RFC 1288 §2.5.1. With /W each of them has the long form.
+    """Return who is here, or who published lately: RFC 1288 §2.5.1. With /W each of them has the
+    long form.
     `now`: seconds since the epoch.
     """
     if not listing.asked:  # no source can tell: to say that nobody is here would be a guess
@@ -67,9 +69,14 @@ def of_list(listing: "Listing", query: Query, audience: Audience, now: float) ->
     elif not listing.rows and listing.failed:
         text, result = INTERNAL_ERROR, FAILED
     elif not listing.rows:
-        text, result = NOBODY, FOUND
+        text, result = NO_PLANS if audience.list == PLANS else NOBODY, FOUND
     elif query.whois:
         text, result = _marked(long_form(listing.entries, audience.show, now), listing.cut), FOUND
+    elif audience.list == PLANS:
+        from fingerd_sd.protocol.layout.plans import plans_form
+
+        text = plans_form(listing.rows, listing.times, audience.show, now)
+        text, result = _marked(text, listing.cut), FOUND
     else:
         from fingerd_sd.protocol.layout.short import short_form
 

@@ -4,16 +4,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
 from fingerd_sd.directory.search import Finding
-from fingerd_sd.directory.source import Mounted, Source
+from fingerd_sd.directory.source import Mounted, Publishes, Source
 from fingerd_sd.directory.waiting import Failed, answer_of
 from fingerd_sd.protocol.entry import Entry
+from fingerd_sd.protocol.layout.plans import has_plan
 from fingerd_sd.protocol.text import is_printable
 
 MAX_MATCHES = 10  # users in the answer to one full name
+MAX_PLANS = 100  # users in a list of plans: each costs two look-ups, and nobody reads more
 LIST_TIMEOUT = 10.0  # seconds to look all of them up; users not found by then are left out
 LIST_LIFETIME = 2.0  # seconds that a list may be reused: people come and go
 LOOK_UPS = 16  # of a list, at once
@@ -26,7 +29,7 @@ Find: TypeAlias = Callable[[str, str], Awaitable[Finding]]  # of a user, for an 
 class Listing(NamedTuple):
     """Several users: the name of each, and what a query for that name finds. `asked`: whether any
     source is able to list. `failed`: whether somebody may be missing. `cut`: whether there are
-    more. The rest is as in Finding.
+    more. `times`: when each published, in seconds since the epoch. The rest is as in Finding.
     """
 
     rows: tuple[tuple[str, Entry], ...] = ()
@@ -36,6 +39,7 @@ class Listing(NamedTuple):
     cut: bool = False
     lifetime: float = 0
     steps: tuple[str, ...] = ()
+    times: Mapping[str, float] = MappingProxyType({})
 
     @property
     def entries(self) -> tuple[Entry, ...]:
@@ -49,9 +53,12 @@ async def several(
     find: Find,
     audience: str,
     limit: int,
+    by: Callable[[str], float] | None = None,
+    shows: Callable[[Entry], bool] = bool,
 ) -> Listing:
     """Return at most `limit` users that the `sources` for `audience` name, with what `find` says of
-    each. `ask`: puts the question to a source; None if the source cannot list.
+    each. `ask`: puts the question to a source; None if the source cannot list. `by`: what to sort
+    names by, if not alphabetically. `shows`: whether an entry belongs into the list.
     """
     steps: list[str] = []
     names: dict[str, str] = {}  # and the source that named it first
@@ -75,10 +82,10 @@ async def several(
         for name in named or ():
             if name and is_printable(name):  # no query can ask for any other name
                 names.setdefault(name, source.name)
-    found, late = await _find_each(find, sorted(names)[: _TRIES * limit], audience)
+    found, late = await _find_each(find, sorted(names, key=by)[: _TRIES * limit], audience)
     failed = failed or late or any(finding.failed for _, finding in found)
     steps += [f"{name}: {step}" for name, finding in found for step in finding.steps]
-    rows = [(name, entry) for name, finding in found for entry in finding.entries]
+    rows = [(name, entry) for name, finding in found for entry in finding.entries if shows(entry)]
     lifetime = min([LIST_LIFETIME, *(finding.lifetime for _, finding in found)])
     return Listing(
         rows=tuple(rows[:limit]),
@@ -89,6 +96,25 @@ async def several(
         lifetime=0 if failed else lifetime,
         steps=tuple(steps),
     )
+
+
+async def plans(sources: Iterable[Mounted], find: Find, audience: str) -> Listing:
+    """Return those who published a plan last, newest first, of those of whom `find` has a plan."""
+    times: dict[str, float] = {}
+
+    def ask(source: Source) -> Answering | None:
+        return named(source) if isinstance(source, Publishes) else None
+
+    async def named(source: Publishes) -> Sequence[str]:
+        recent = await source.recent(_TRIES * MAX_PLANS + 1)
+        for name, at in recent:
+            times[name] = max(at, times.get(name, at))
+        return [name for name, _ in recent]
+
+    listing = await several(
+        sources, ask, find, audience, MAX_PLANS, lambda name: -times[name], has_plan
+    )
+    return listing._replace(times=times)
 
 
 async def _find_each(

@@ -98,11 +98,15 @@ class Directory:
                 except Exception as error:  # as in find
                     log_failure(mounted.source, error)
 
-    async def who(self, audience: str) -> Listing:
-        """Return who is here, by name. Only users that a query of `audience` for the name finds are
-        in it: so a list shows nothing that such a query does not (RFC 1288 §2.5.2).
+    async def who(self, audience: str, by_plans: bool = False) -> Listing:
+        """Return who is here, by name; `by_plans`: who published a plan, newest first. Only users
+        that a query of `audience` for the name finds are in it: so a list shows nothing that such a
+        query does not (RFC 1288 §2.5.2).
         """
-        from fingerd_sd.directory.lists import several
+        from fingerd_sd.directory.lists import plans, several
+
+        if by_plans:
+            return await plans(self.sources, self.find, audience)
 
         def ask(source: Source) -> Answering | None:
             return source.who() if isinstance(source, Lists) else None

@@ -28,7 +28,7 @@ from fingerd_sd.directory.cache import Cache, Current
 from fingerd_sd.directory.lookup import Directory
 from fingerd_sd.directory.relay import Relay, forwarded
 from fingerd_sd.directory.search import Search
-from fingerd_sd.policy.audience import Audience
+from fingerd_sd.policy.audience import PLANS, Audience
 from fingerd_sd.policy.rules import Client, Here, Policy
 from fingerd_sd.protocol.query import Query, QueryError, parse
 from fingerd_sd.protocol.reply import (
@@ -235,7 +235,7 @@ class Ruip:
         if query.hosts:
             return await forwarded(self._forwarder, query, audience), 0
         if search is None:
-            listing = await self.directory.who(audience.name)
+            listing = await self.directory.who(audience.name, audience.list == PLANS)
             return of_list(listing, query, audience, self._wall()), listing.lifetime
         finding = await self.directory.end(search)
         if finding.entries or not (audience.match_names and audience.list):

@@ -109,6 +109,17 @@ class Lists(Protocol):
 
 
 @runtime_checkable
+class Publishes(Protocol):
+    """A source that also knows who published a plan lately."""
+
+    async def recent(self, limit: int, /) -> Sequence[tuple[str, float]]:
+        """Return the names of those who published last, at most `limit`, and when each did, in
+        seconds since the epoch. `find` is then asked for each. It fails as `find` does, and has the
+        same time.
+        """
+
+
+@runtime_checkable
 class Matches(Protocol):
     """A source that also searches full names: RFC 1288 §2.5.3."""
 

@@ -10,7 +10,7 @@ import ipaddress
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
-from fingerd_sd.config.table import Table
+from fingerd_sd.config.table import Table, quoted
 from fingerd_sd.protocol.entry import ATOMS
 from fingerd_sd.protocol.hosts import check_patterns, same_name
 from fingerd_sd.protocol.text import is_printable
@@ -21,20 +21,22 @@ Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 EVERYONE = "everyone"  # the audience of clients that no other audience holds
 DEFAULT_SHOW = ("name", "status", "project", "plan")
 EVERYWHERE = ("0.0.0.0/0", "::/0")
+SESSIONS, PLANS = "sessions", "plans"  # what may be listed: who is here, who published lately
 MAX_RATE = 1_000_000  # queries a minute: beyond what one machine answers
 DEFAULT_RATE = 120  # queries a minute from beyond this machine: people are slower, guessers are not
 
 
 class Audience(NamedTuple):
     """Clients that are treated alike. `rate`: queries a minute from one client, 0 for no limit,
-    None if the configuration does not say: see `rate_of`.
-    `forward_hosts`: which hosts `forward` may relay to, in lower case, "*" for any characters.
+    None if the configuration does not say: see `rate_of`. `list`: SESSIONS, PLANS, or "" for
+    neither. `forward_hosts`: which hosts `forward` may relay to, in lower case, "*" for any
+    characters.
     """
 
     name: str = EVERYONE
     networks: tuple[Network, ...] = tuple(map(ipaddress.ip_network, EVERYWHERE))
     show: frozenset[str] = frozenset(DEFAULT_SHOW)
-    list: bool = False
+    list: str = ""
     forward: bool = False
     match_names: bool = False
     rate: int | None = None
@@ -87,7 +89,7 @@ def read_audience(table: Table) -> Audience:
         name=name,
         networks=tuple(networks),
         show=_read_show(table),
-        list=table.boolean("list", False),
+        list=_read_list(table),
         forward=table.boolean("forward", False),
         match_names=table.boolean("match_names", False),
         rate=table.integer("rate", DEFAULT_RATE, 0, MAX_RATE, "queries a minute"),
@@ -99,6 +101,8 @@ def read_audience(table: Table) -> Audience:
     check_patterns(table, audience.forward, audience.forward_hosts, everybody)
     if audience.match_names and not audience.list:
         table.wrong("match_names", "needs list = true: who may not list may not search (RFC 1288)")
+    if audience.list == PLANS and "plan" not in audience.show:
+        table.wrong("list", '"plans" needs "plan" in show: a list shows no more than an answer')
     table.close()
     return audience
 
@@ -109,6 +113,16 @@ def _mended(text: str) -> str:
         return f'; did you mean "{ipaddress.ip_network(text, strict=False)}"?'
     except ValueError:
         return ""
+
+
+def _read_list(table: Table) -> str:
+    value = table.value("list")
+    if value is None or isinstance(value, bool):
+        return SESSIONS if value else ""
+    if value in (SESSIONS, PLANS):
+        return str(value)
+    table.wrong("list", f'expected true, false, "{SESSIONS}" or "{PLANS}", not {quoted(value)}')
+    return ""
 
 
 def _read_show(table: Table) -> frozenset[str]:

@@ -13,6 +13,7 @@ from fingerd_sd.protocol.text import printable
 
 NO_SUCH_USER = "No such user"
 NOBODY = "No one logged on."
+NO_PLANS = "No one has published a plan."
 LIST_DENIED = "Finger online user list denied"
 FORWARDING_DENIED = "Finger forwarding service denied"
 INTERNAL_ERROR = "Internal error in server"

@@ -27,6 +27,7 @@ GROUP = "fingerd_sd.sources"
 BUILT_IN = {
     "static": "fingerd_sd.sources.static.source:read",
     "accounts": "fingerd_sd.sources.accounts.source:read",
+    "published": "fingerd_sd.sources.published.source:read",
     "command": "fingerd_sd.sources.command.source:read",
     "web": "fingerd_sd.sources.web.source:read",
 }

@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Collection, Sequence
 
 from fingerd_sd.config.mistakes import File, Mistake, nearest
 from fingerd_sd.config.table import Layer, Table
 from fingerd_sd.directory.source import Mounted, Source
 from fingerd_sd.sources import factory, known
+
+PUBLISH = "/run/fingerd-sd/publish"  # the socket to publish at, where that is enabled
 
 
 def read_sources(tables: Sequence[Table], audiences: Collection[str]) -> tuple[Mounted, ...]:
@@ -52,6 +56,19 @@ def _read_source(table: Table, kind: str, name: str) -> Source | None:
 
 
 def default_sources(file: File, mistakes: list[Mistake]) -> tuple[Mounted, ...]:
-    """Return the one source of a configuration that names none: this machine's accounts."""
-    table = Table([Layer(file, {"type": "accounts"})], "source[1]", mistakes)
-    return read_sources([table], ())
+    """Return the sources of a configuration that names none: this machine's accounts, and before
+    them the users who have published, if a user of this machine can.
+    """
+    kinds = ("published", "accounts") if _is_socket(PUBLISH) else ("accounts",)
+    tables = [
+        Table([Layer(file, {"type": kind})], f"source[{number}]", mistakes)
+        for number, kind in enumerate(kinds, 1)
+    ]
+    return read_sources(tables, ())
+
+
+def _is_socket(path: str) -> bool:
+    try:
+        return stat.S_ISSOCK(os.stat(path).st_mode)
+    except OSError:
+        return False

@@ -231,7 +231,10 @@ def test_settings_name_the_files_that_were_read(tmp_path: Path, main: Path) -> N
             'audience[2].name: "a" stands a second time; names are unique',
         ),
         ("audience = [{}, {}]", 'audience[2].name: "everyone" stands a second time; names are'),
-        ("source = [{}]", "source[1].type: is missing; known are: accounts, command, static, web"),
+        (
+            "source = [{}]",
+            "source[1].type: is missing; known are: accounts, command, published, static",
+        ),
         ("source = [{type = 1}]", "source[1].type: expected a string, not 1"),
         ("source = [{type = ''}]", "source[1].type: "),
         (

@@ -106,7 +106,7 @@ def said(what: Sequence[str] | Exception | None) -> Sequence[str] | None:
 
 
 def audience(show: Sequence[str] = ATOMS, lists: bool = True, match_names: bool = True) -> Audience:
-    return Audience(show=frozenset(show), list=lists, match_names=match_names)
+    return Audience(show=frozenset(show), list="sessions" if lists else "", match_names=match_names)
 
 
 def house(*sources: Source, to: Audience | None = None, clock: Any = lambda: 0.0) -> Ruip:
@@ -430,7 +430,7 @@ def test_what_nobody_may_see_is_not_looked_for(machine: AccountsSource) -> None:
 def test_a_list_is_reused_shortly_and_by_its_audience_only() -> None:
     now = [0.0]
     source = village(alice=ALICE)
-    local = Audience("local", networks=audience().networks[:1], show=frozenset(), list=True)
+    local = Audience("local", networks=audience().networks[:1], show=frozenset(), list="sessions")
     policy = Policy([local, audience()])
     ruip = Ruip(policy, Directory([Mounted(source)]), lambda: now[0], wall=lambda: NOW)
     near, far = policy.client("127.0.0.1"), policy.client("::1")

@@ -266,7 +266,7 @@ def test_a_shared_look_up_goes_on_where_one_who_waits_leaves() -> None:
 
 # --- hosts that are this server ---
 
-LISTS = everyone()._replace(list=True)
+LISTS = everyone()._replace(list="sessions")
 
 
 @pytest.mark.parametrize(

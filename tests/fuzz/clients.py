@@ -25,7 +25,7 @@ EVERYTHING = Audience(
     "guests",
     networks("0.0.0.0/0", "::/0"),
     frozenset(ATOMS),
-    list=True,
+    list="sessions",
     forward=True,
     match_names=True,
     rate=0,

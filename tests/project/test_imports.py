@@ -203,6 +203,7 @@ def test_a_source_knows_no_other() -> None:
 
 STARTED = {
     "static": "",
+    "published": "",
     "accounts": "",
     "command": 'argv = ["/bin/echo", "{user}"]\n',
     "web": 'url = "https://example.org/{user}"\n',

@@ -141,6 +141,8 @@ type = "static"
 rel = "self"
 href = "https://example.org/"
 [[source]]
+type = "published"
+[[source]]
 type = "accounts"
 [[source]]
 type = "command"
@@ -155,9 +157,10 @@ TABLES = {  # the table in ONE_OF_EACH, and the headings under which its keys ar
     "source[1]": [("SOURCES", ""), ("STATIC SOURCES", "")],
     "source[1].users.alice": [("STATIC SOURCES", "Persons")],
     "source[1].users.alice.links[1]": [("STATIC SOURCES", "Links")],
-    "source[2]": [("SOURCES", ""), ("ACCOUNT SOURCES", "")],
-    "source[3]": [("SOURCES", ""), ("COMMAND SOURCES", "")],
-    "source[4]": [("SOURCES", ""), ("WEB SOURCES", "")],
+    "source[2]": [("SOURCES", ""), ("PUBLISHED SOURCES", "")],
+    "source[3]": [("SOURCES", ""), ("ACCOUNT SOURCES", "")],
+    "source[4]": [("SOURCES", ""), ("COMMAND SOURCES", "")],
+    "source[5]": [("SOURCES", ""), ("WEB SOURCES", "")],
 }
 
 
@@ -504,7 +507,7 @@ def test_what_the_example_comments_out_are_the_defaults(
     tables = tomllib.loads(text)
     there = [(tables["server"], known["server"])]
     there += [(table, known["audience[1]"]) for table in tables["audience"]]
-    types = ("static", "accounts", "command", "web")
+    types = ("static", "published", "accounts", "command", "web")
     sources = {name: f"source[{number}]" for number, name in enumerate(types, 1)}
     there += [(table, known[sources[table["type"]]]) for table in tables["source"]]
     for values, keys in there:

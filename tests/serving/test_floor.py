@@ -265,7 +265,7 @@ def test_an_empty_list_is_held_since_looking_for_the_hidden_takes_time() -> None
             return []
 
     async def scenario() -> None:
-        lists = everyone()._replace(list=True)
+        lists = everyone()._replace(list="sessions")
         async with serving(ruip(Empty(None), audiences=[lists]), LIMITS) as house:
             held = Held(house)
             with house.connect() as peer:

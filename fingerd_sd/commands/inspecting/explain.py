@@ -6,7 +6,7 @@ from __future__ import annotations
 from fingerd_sd.directory.lists import Listing
 from fingerd_sd.directory.lookup import Directory
 from fingerd_sd.directory.relay import relayed
-from fingerd_sd.policy.audience import Audience
+from fingerd_sd.policy.audience import PLANS, Audience
 from fingerd_sd.policy.rules import Client, Policy
 from fingerd_sd.protocol.entry import ATOMS, Entry, Person, Text
 from fingerd_sd.protocol.query import QueryError, parse
@@ -36,7 +36,7 @@ async def explain(policy: Policy, directory: Directory, line: bytes, client: Cli
         hosts = ", ".join(audience.forward_hosts)
         return [*lines, f"forward: to {query.hosts[-1]}, allowed by {hosts}: {relayed(query)!r}"]
     if query.is_list:
-        listing = await directory.who(audience.name)
+        listing = await directory.who(audience.name, audience.list == PLANS)
         return [*lines, *_listing(listing, audience, "list")]
     finding = await directory.find(query.user, audience.name)
     lines += [f"source: {step}" for step in finding.steps]

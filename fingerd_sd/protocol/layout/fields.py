@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the long and the short form share: one-line fields, phone numbers, when the year matters.
+"""What the forms share: one-line fields, phone numbers, days, when the year matters.
 
 Sans-I/O.
 """
@@ -7,6 +7,7 @@ Sans-I/O.
 from __future__ import annotations
 
 import math
+from datetime import datetime
 from typing import TypeGuard
 
 from fingerd_sd.protocol.text import one_line
@@ -18,6 +19,13 @@ HALF_A_YEAR = 365 * 86400 / 2  # seconds: from then on the year matters more tha
 def is_known(seconds: float | None) -> TypeGuard[float]:
     """Whether an idle time can be shown: a source may give one that is not a number, or endless."""
     return seconds is not None and math.isfinite(seconds)
+
+
+def day_and_hour(at: datetime, now: float) -> str:
+    """Return `at` in 12 columns: the day and the hour, or the day and the year if that matters more
+    at `now`, in seconds since the epoch.
+    """
+    return f"{at:%b %e}  {at:%Y}" if now - at.timestamp() >= HALF_A_YEAR else f"{at:%b %e %H:%M}"
 
 
 def phone_number(digits: str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from fingerd_sd.protocol.entry import Entry, Person, Session, Text
-from fingerd_sd.protocol.layout.fields import HALF_A_YEAR, field, is_known, phone_number
+from fingerd_sd.protocol.layout.fields import day_and_hour, field, is_known, phone_number
 
 _MIN_COLUMN = 8  # columns of logins and of names, at the least
 _BOTH_COLUMNS = 30  # columns of logins and names together: what a screen of 80 has left
@@ -24,7 +24,7 @@ def short_form(rows: Sequence[tuple[str, Entry]], show: Collection[str], now: fl
     """
     logins = [field(login) for login, _ in rows]
     names = [_name(entry) if "name" in show else "" for _, entry in rows]
-    width, name_width = _widths(logins, names)
+    width, name_width = widths(logins, names)
     titles = f"{'Login':<{width}} "
     if "name" in show:
         titles += f"{'Name':<{name_width}} "
@@ -54,10 +54,8 @@ def short_form(rows: Sequence[tuple[str, Entry]], show: Collection[str], now: fl
 def _presence(session: Session, now: float) -> str:
     """Return the part of a row that describes a session; it is as wide as _NO_SESSION."""
     flag = "*" if session.messages is False else " "
-    at = session.since
-    time = f"{at:%b %e}"
-    time += f"  {at:%Y}" if now - at.timestamp() >= HALF_A_YEAR else f" {at:%H:%M}"
-    return f"{flag}{field(session.tty)[:7]:<7} {_idle_column(session.idle):>5}  {time}"
+    since = day_and_hour(session.since, now)
+    return f"{flag}{field(session.tty)[:7]:<7} {_idle_column(session.idle):>5}  {since}"
 
 
 def _idle_column(seconds: float | None) -> str:
@@ -86,7 +84,7 @@ def _name(entry: Entry) -> str:
     return field(entry.name)
 
 
-def _widths(logins: Sequence[str], names: Sequence[str]) -> tuple[int, int]:
+def widths(logins: Sequence[str], names: Sequence[str]) -> tuple[int, int]:
     """Return how wide the columns of logins and names are: as wide as they must be, logins first,
     within _BOTH_COLUMNS. If that leaves space, a column gets one more.
     """

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: MIT
+"""Users who have published: what they said, over what other sources know of them.
+
+A user publishes with `fingerd-sd publish`; the keeper, a process of its own, stores that. This
+source reads it, and can write nothing. To publish is to consent, so what later sources know of the
+user is shown beneath, even if the home is private. It knows neither clients nor layouts.
+"""
+
+from __future__ import annotations
+
+import pwd
+import threading
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from types import MappingProxyType
+from typing import TYPE_CHECKING, TypeVar
+
+from fingerd_sd.config.table import Table
+from fingerd_sd.directory.source import SourceError
+from fingerd_sd.process.threads import Pool, Shared
+from fingerd_sd.protocol.entry import Absent, Person, Status
+from fingerd_sd.sources.people import Range, account_of, need_descriptors, parse_gecos, read_range
+from fingerd_sd.sources.published import news
+
+if TYPE_CHECKING:
+    from fingerd_sd.sources.published.store import Reader, Row
+
+T = TypeVar("T")
+
+FOLDER = "/var/lib/fingerd-sd"  # where the keeper stores: its StateDirectory=
+MAX_THREADS = 8  # look-ups at once, since NSS may be slow
+TIMEOUT = 5.0  # seconds for one look-up
+LIFETIME = 2.0  # seconds: as of accounts, since one may be removed at any time
+_TIME = "%a %b %e %H:%M:%S %Y (%Z)"
+
+
+def read(table: Table, name: str) -> PublishedSource:
+    """Return the source that a `[[source]]` table describes; mistakes go to the table."""
+    uids = read_range(table)
+    table.close()
+    return PublishedSource(name, uids, FOLDER)
+
+
+class PublishedSource:
+    """The users who have published, in the files of the keeper in `folder`. A `Source`, which also
+    tells news, and who published lately. `wall`: seconds since the epoch.
+    """
+
+    timeout = TIMEOUT
+    lifetime = LIFETIME
+
+    def __init__(
+        self, name: str, uids: Range, folder: str, wall: Callable[[], float] = time.time
+    ) -> None:
+        self.name = name
+        self.news = news.Generation(f"{folder}/{news.FILE}")
+        self._uids = uids
+        self._folder = folder
+        self._wall = wall
+        self._shared = Shared(Pool(MAX_THREADS, name))
+        self._lock = threading.Lock()
+        self._opened: Reader | None = None
+
+    async def find(self, user: str) -> Person | Absent:
+        """Return what `user` has published, with the name and the office of the account. Raises
+        SourceError if that cannot be read, and OSError if NSS fails.
+        """
+        # What a call under way says was so before the last news.
+        return await self._shared.call((user, self.news()), self._look_up, user)
+
+    async def recent(self, limit: int) -> Sequence[tuple[str, float]]:
+        """Return who published last, at most `limit`, newest first: the login, and when, in seconds
+        since the epoch. Raises SourceError.
+        """
+        return await self._shared.call((limit, self.news()), self._recent, limit)
+
+    async def close(self) -> None:
+        """Close the file."""
+        if self._opened is not None:
+            await self._shared.call("close", self._opened.close)
+
+    def _look_up(self, user: str) -> Person | Absent:
+        """Return what `find` does, in one visit of a thread."""
+        self.news.renew()
+        row = self._read(lambda reader: reader.person(user))
+        if row is None:
+            return Absent("has published nothing")
+        account = account_of(user, self._uids)
+        if isinstance(account, Absent):
+            need_descriptors()
+            return Absent(f"has published, but: {account.why}")
+        if account.pw_uid != row.uid:
+            return Absent(f"published by uid {row.uid}, but the account has uid {account.pw_uid}")
+        return _person(row, account, self._wall())
+
+    def _recent(self, limit: int) -> list[tuple[str, float]]:
+        self.news.renew()
+        return self._read(lambda reader: reader.recent(limit))
+
+    def _read(self, question: Callable[[Reader], T]) -> T:
+        import sqlite3  # by a thread, when somebody asks: it is dear
+
+        with self._lock:
+            if self._opened is None:
+                from fingerd_sd.sources.published import store
+
+                self._opened = store.Reader(f"{self._folder}/{store.FILE}")
+        try:
+            return question(self._opened)
+        except (sqlite3.Error, OSError) as error:
+            raise SourceError(
+                f"{self._folder}: what is published cannot be read: {error}"
+            ) from error
+
+
+def _person(row: Row, account: pwd.struct_passwd, now: float) -> Person:
+    """Return what `row` tells of `account`, without a status that has ended. `now`: seconds since
+    the epoch.
+    """
+    published = f"published {_moment(row.at):{_TIME}}"
+    origins = {
+        atom: published
+        for atom in ("key", "status", "project", "plan")
+        if getattr(row, atom) is not None
+    }
+    status, lifetime = None, LIFETIME
+    if row.status is not None:
+        status = Status(row.status, None if row.until is None else _moment(row.until))
+        if status.ended(now):
+            status, origins["status"] = None, f"{published}, but it has ended"
+        elif row.until is not None:
+            lifetime = min(LIFETIME, row.until - now)
+    gecos = parse_gecos(account.pw_gecos, account.pw_name)
+    origins |= dict.fromkeys(("name", *gecos), f"NSS, account {account.pw_name}")
+    return Person(
+        login=account.pw_name,
+        name=gecos.get("name", ""),
+        office=gecos.get("office"),
+        phone=gecos.get("phone"),
+        home_phone=gecos.get("home_phone"),
+        key=row.key,
+        status=status,
+        project=row.project,
+        plan=row.plan,
+        origins=MappingProxyType(origins),
+        beneath=True,
+        lifetime=lifetime,
+    )
+
+
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds).astimezone()
