@@ -21,7 +21,7 @@ from fingerd_sd.config.mistakes import ConfigError, File
 from fingerd_sd.directory.answer import Answer
 from fingerd_sd.directory.ruip import Ruip
 from fingerd_sd.policy.rules import Client
-from fingerd_sd.process.journal import Journal, Queried, open_journal
+from fingerd_sd.process.journal import Journal, open_journal
 from fingerd_sd.process.life import Service
 from fingerd_sd.process.systemd import ActivationError, Notifier, passed_sockets, watchdog_interval
 from fingerd_sd.serving.finger import Finger, Setup
@@ -96,7 +96,7 @@ def run(config: File | None, listen: Sequence[tuple[str, int]], first: First | N
 def _setup(loaded: Settings, ruip: Ruip, journal: Journal) -> Setup:
     def query_log(answer: Answer, client: Client, sent: int, usec: int) -> None:
         journal.query(
-            Queried(
+            (
                 answer.query,
                 client.logged,
                 client.audience.name,

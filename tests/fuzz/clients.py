@@ -10,7 +10,7 @@ from fingerd_sd.config.server import Limits
 from fingerd_sd.directory.answer import BAD, FAILED, Answer
 from fingerd_sd.directory.ruip import Ruip
 from fingerd_sd.policy.audience import Audience
-from fingerd_sd.process.journal import MAX_FIELD, MESSAGE_IDS, NativeJournal, Queried
+from fingerd_sd.process.journal import MAX_FIELD, MESSAGE_IDS, NativeJournal
 from fingerd_sd.protocol.entry import ATOMS, Absent, Entry
 from fingerd_sd.protocol.query import QueryError, line_length, parse
 from fingerd_sd.protocol.text import escaped, is_printable
@@ -92,7 +92,7 @@ async def _answer(house: Ruip, octets: bytes) -> Answer:
 def _logged(answer: Answer) -> None:
     """No query adds a field to the journal's entry, and each is told by its own text."""
     journal = _Journal()
-    journal.query(Queried(answer.query, "192.0.2.1", "guests", answer.result, "static", 1, 1))
+    journal.query((answer.query, "192.0.2.1", "guests", answer.result, "static", 1, 1))
     entry = read_entry(journal.sent)
     assert set(entry) == FIELDS
     assert entry["FINGER_QUERY"] == answer.query

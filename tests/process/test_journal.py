@@ -84,7 +84,7 @@ def test_an_entry_without_an_event_has_no_message_id(
 def test_a_query_is_one_entry_with_all_its_fields(
     journald: Journald, native: NativeJournal
 ) -> None:
-    native.query(Queried("alice", "192.0.2.0/24", "inside", "found", "accounts", 123, 456))
+    native.query(("alice", "192.0.2.0/24", "inside", "found", "accounts", 123, 456))
     assert journald.entry() == {
         "MESSAGE": "alice from 192.0.2.0/24: found",
         "MESSAGE_ID": MESSAGE_IDS["QUERY"],
@@ -104,7 +104,7 @@ def test_a_query_is_one_entry_with_all_its_fields(
 def test_a_query_for_a_list_can_be_seen_in_the_message(
     journald: Journald, native: NativeJournal
 ) -> None:
-    native.query(Queried("", "local", "everyone", "refused", "", 32, 1))
+    native.query(("", "local", "everyone", "refused", "", 32, 1))
     entry = journald.entry()
     assert entry["MESSAGE"] == "{C} from local: refused"
     assert entry["FINGER_QUERY"] == ""
@@ -113,7 +113,7 @@ def test_a_query_for_a_list_can_be_seen_in_the_message(
 def test_who_never_said_anything_did_not_ask_for_a_list(
     journald: Journald, native: NativeJournal
 ) -> None:
-    native.query(Queried("", "local", "everyone", "timeout", "", 0, 1))
+    native.query(("", "local", "everyone", "timeout", "", 0, 1))
     assert journald.entry()["MESSAGE"] == "nothing from local: timeout"
 
 
@@ -124,7 +124,7 @@ def test_who_never_said_anything_did_not_ask_for_a_list(
 def test_what_a_peer_sends_forges_no_field(
     journald: Journald, native: NativeJournal, octets: bytes
 ) -> None:
-    native.query(Queried(escaped(octets), "192.0.2.1", "everyone", "malformed", "", 17, 1))
+    native.query((escaped(octets), "192.0.2.1", "everyone", "malformed", "", 17, 1))
     entry = journald.entry()
     assert entry["PRIORITY"] == "6"
     assert entry["FINGER_QUERY"] == escaped(octets)
@@ -164,7 +164,7 @@ def test_a_socket_that_nobody_reads_blocks_nobody(
     journald: Journald, native: NativeJournal
 ) -> None:
     for _ in range(5000):
-        native.query(Queried("alice", "192.0.2.1", "everyone", "found", "static", 10, 10))
+        native.query(("alice", "192.0.2.1", "everyone", "found", "static", 10, 10))
     native.write(6, "hello", None, {})
     taken = journald.waiting()
     assert taken > 0
@@ -226,9 +226,7 @@ def test_a_terminal_needs_no_level() -> None:
 
 def test_a_file_gets_lines_as_well(tmp_path: Path) -> None:
     with (tmp_path / "log").open("wb") as file:
-        StreamJournal(file.fileno()).query(
-            Queried("alice", "192.0.2.1", "everyone", "found", "", 1, 1)
-        )
+        StreamJournal(file.fileno()).query(("alice", "192.0.2.1", "everyone", "found", "", 1, 1))
     assert (tmp_path / "log").read_bytes() == b"alice from 192.0.2.1: found\n"
 
 
@@ -248,7 +246,7 @@ def test_a_pipe_that_nobody_reads_blocks_nobody() -> None:
         with open(write, "wb") as writer:
             journal = StreamJournal(writer.fileno())
             for _ in range(5000):
-                journal.query(Queried("x" * 100, "192.0.2.1", "everyone", "found", "static", 1, 1))
+                journal.query(("x" * 100, "192.0.2.1", "everyone", "found", "static", 1, 1))
             assert journal.dropped > 0
         lines = reader.read().splitlines()
     assert len(lines) + journal.dropped == 5000
@@ -375,7 +373,7 @@ def test_every_event_that_is_logged_has_a_message_id() -> None:
 def test_the_texts_of_entries_are_made_again_after_they_were_given_back(
     journald: Journald, native: NativeJournal
 ) -> None:
-    queried = Queried("alice", "192.0.2.1", "everyone", "found", "static", 9, 4)
+    queried: Queried = ("alice", "192.0.2.1", "everyone", "found", "static", 9, 4)
     for _ in range(2):
         native.query(queried)
         assert journald.entry()["MESSAGE"] == "alice from 192.0.2.1: found"

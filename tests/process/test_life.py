@@ -81,7 +81,7 @@ class Systemd(Notifier):
         return [kind for kind in kinds if kind not in ("STATUS", "WATCHDOG")]
 
 
-MOSHEZ = Queried("moshez", "192.0.2.1", "everyone", "found", "static", 16, 1)
+MOSHEZ: Queried = ("moshez", "192.0.2.1", "everyone", "found", "static", 16, 1)
 
 
 class QuietJournal:
