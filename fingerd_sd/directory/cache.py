@@ -50,13 +50,15 @@ class Cache(Generic[K, V]):
 
     def put(self, key: K, value: V, octets: int, until: float) -> None:
         """Keep `value`, which takes `octets`, until `until`, in monotonic seconds."""
-        self.drop(key)
+        kept = self._kept
+        if key in kept:
+            self.drop(key)
         octets += OVERHEAD
         if octets > self._limit:
             return
         while self._octets + octets > self._limit:
-            self.drop(next(iter(self._kept)))
-        self._kept[key] = (value, until, octets)
+            self._octets -= kept.popitem(last=False)[1][2]
+        kept[key] = (value, until, octets)
         self._octets += octets
 
     def clear(self) -> None:

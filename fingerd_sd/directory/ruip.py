@@ -6,6 +6,7 @@ that was given before. `begin` answers at once, by plain calls and without an ev
 source must be waited for. `wait` answers the other queries. It knows no sockets and no sources.
 """
 
+import math
 import time
 from collections.abc import Callable, Hashable
 from functools import partial
@@ -31,12 +32,7 @@ from fingerd_sd.directory.search import Search
 from fingerd_sd.policy.audience import PLANS, Audience
 from fingerd_sd.policy.rules import Client, Here, Policy
 from fingerd_sd.protocol.query import Query, QueryError, parse
-from fingerd_sd.protocol.reply import (
-    INTERNAL_ERROR,
-    LIMITED,
-    MALFORMED,
-    fixed,
-)
+from fingerd_sd.protocol.reply import INTERNAL_ERROR, LIMITED, MALFORMED, fixed
 
 if TYPE_CHECKING:
     from fingerd_sd.directory.waiting import Pending, UnderWay
@@ -105,10 +101,10 @@ class Ruip:
         It never raises for anything that a client or a source does. It logs the unexpected with a
         traceback, and answers with one fixed line.
         """
-        if not self.policy.admit(client, now):
+        if client.rate and not self.policy.admit(client, now):
             return self.limited(line)
         try:
-            said = self._at_once(line, client, here)
+            said = self._at_once(line, client, now, here)
         except Exception as error:
             return self._broken(line, error)
         return said if isinstance(said, Begun) else self._counted(said, client)
@@ -134,7 +130,7 @@ class Ruip:
         """Return what `wait` has said, at the moment when it leaves: it is kept and counted now.
         Done before, either would tell another query how long the look-up took.
         """
-        self._keep(begun.line, begun.client.audience, *timed, begun.news)
+        self._keep(begun.line, begun.client.audience, *timed, begun.news, self._clock())
         return self._counted(timed[0], begun.client)
 
     async def answer(self, line: bytes, client: Client) -> Answer:
@@ -182,14 +178,20 @@ class Ruip:
         return answer
 
     def _keep(
-        self, line: bytes, audience: Audience, answer: Answer, lifetime: float, news: Hashable
+        self,
+        line: bytes,
+        audience: Audience,
+        answer: Answer,
+        lifetime: float,
+        news: Hashable,
+        now: float,
     ) -> Answer:
-        """Return `answer` to `line`, and keep it ready for `lifetime` seconds, unless there has
-        been other news since the look-up began.
+        """Return `answer` to `line`, and keep it ready for `lifetime` seconds from `now`, unless
+        there has been other news since the look-up began.
         """
         if lifetime > 0 and news == self._news():
             size = len(answer.octets) + len(answer.query) + len(line)
-            self._cache.put((audience.name, line), answer, size, self._clock() + lifetime)
+            self._cache.put((audience.name, line), answer, size, now + lifetime)
         return answer
 
     def _broken(self, line: bytes, error: BaseException) -> Answer:
@@ -200,19 +202,21 @@ class Ruip:
         )
         return self.failed(line)
 
-    def _at_once(self, line: bytes, client: Client, here: Here) -> Answer | Begun:
+    def _at_once(self, line: bytes, client: Client, now: float, here: Here) -> Answer | Begun:
         audience, shown, news = client.audience, shown_of(line), self._news()
         try:
-            query, alike = self.policy.without_us(parse(line), here)
+            query, alike = parse(line), True
         except QueryError as error:
             return Answer(fixed(MALFORMED), BAD, shown, steps=(f"not a query: {error}",))
-        refusal = self.policy.refusal(query, audience)
-        if refusal is not None:
+        if query.hosts:
+            query, alike = self.policy.without_us(query, here)
+        if query.hosts or not query.user:
+            refusal = self.policy.refusal(query, audience)
+            if refusal is None:
+                return Begun(line, client, query, None, alike, news)
             steps = (f'audience "{audience.name}" may not ask this',)
             answer = Answer(fixed(refusal), REFUSED, shown, steps=steps)
-            return self._keep(line, audience, answer, float("inf") if alike else 0, news)
-        if not query.user or query.hosts:
-            return Begun(line, client, query, None, alike, news)
+            return self._keep(line, audience, answer, math.inf if alike else 0, news, now)
         search = self.directory.begin(query.user, audience.name)
         finding = search.finding
         # If some source waits, an absence leaves as if it had been waited for, although no source
@@ -221,7 +225,7 @@ class Ruip:
         if search.next is not None or (more and not finding.entries):
             return Begun(line, client, query, search, alike, news)
         answer = of_user(finding, audience, self._wall(), shown)
-        return self._keep(line, audience, answer, finding.lifetime if alike else 0, news)
+        return self._keep(line, audience, answer, finding.lifetime if alike else 0, news, now)
 
     def _finish(self, begun: Begun, said: Timed | BaseException) -> Timed:
         if isinstance(said, Exception):

@@ -7,6 +7,7 @@ search stops and says so, and directory/lookup.py waits and goes on. This module
 loop, and does not import asyncio.
 """
 
+import math
 from collections.abc import Awaitable, Callable, Iterable
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
@@ -48,28 +49,18 @@ class Search:
     search is over, and `finding` is its result; before that `finding` means nothing.
     """
 
-    __slots__ = (
-        "_above",
-        "_audience",
-        "_failed",
-        "_left",
-        "_lifetime",
-        "_steps",
-        "finding",
-        "next",
-        "user",
-    )
+    # What most searches never change belongs to the class: to set it takes as long as to look up.
+    next: Source | None = None
+    finding = Finding()
+    _above: tuple[Person, str] | None = None  # with what to show beneath, and its source
+    _failed = ""  # the first source that did
+    _lifetime = math.inf  # seconds
+    _steps: tuple[str, ...] = ()
 
     def __init__(self, sources: Iterable[Asked], user: str, audience: str) -> None:
         self.user = user
-        self.next: Source | None = None
-        self.finding = Finding()
-        self._above: tuple[Person, str] | None = None  # with what to show beneath, and its source
         self._audience = audience
         self._left = iter(sources)
-        self._steps: list[str] = []
-        self._lifetime = float("inf")  # seconds
-        self._failed = ""  # the first source that did
         self._go_on()
 
     def question(self, source: Source) -> Awaitable[Said]:
@@ -95,7 +86,7 @@ class Search:
         """Ask the sources that answer at once, up to one that must be waited for."""
         for source, audiences, find_now in self._left:
             if audiences and self._audience not in audiences:
-                self._steps.append(f'{source.name}: not for the audience "{self._audience}"')
+                self._steps += (f'{source.name}: not for the audience "{self._audience}"',)
                 continue
             if find_now is None:
                 self.next = source
@@ -115,12 +106,14 @@ class Search:
 
     def _took(self, source: Source, said: Said) -> bool:
         """Take what `source` has said; return whether it knows the user."""
-        own = getattr(said, "lifetime", None)
-        self._lifetime = min(self._lifetime, source.lifetime if own is None else own)
+        lifetime = getattr(said, "lifetime", None)
+        if lifetime is None:
+            lifetime = source.lifetime
+        self._lifetime = min(self._lifetime, lifetime)
         if said is None or isinstance(said, Absent):
-            self._steps.append(f"{source.name}: {(said or Absent()).why}")
+            self._steps += (f"{source.name}: {(said or Absent()).why}",)
             return False
-        self._steps.append(f"{source.name}: knows the user")
+        self._steps += (f"{source.name}: knows the user",)
         if self._above is None and not (isinstance(said, Person) and said.beneath):
             self._end((said,), source.name)
             return True
@@ -129,7 +122,7 @@ class Search:
     def _laid(self, source: Source, said: Entry) -> bool:
         """Lay what is known over what `source` has said; return whether that is all."""
         if not isinstance(said, Person):
-            self._steps.append(f"{source.name}: left out: a text cannot stand beneath a person")
+            self._steps += (f"{source.name}: left out: a text cannot stand beneath a person",)
             return False
         if self._above is None:
             self._above = said, source.name
@@ -142,14 +135,14 @@ class Search:
         return True
 
     def _failing(self, source: Source, why: str) -> None:
-        self._steps.append(f"{source.name}: failed: {why}")
+        self._steps += (f"{source.name}: failed: {why}",)
         self._failed = self._failed or source.name
 
     def _end(self, entries: tuple[Entry, ...], source: str) -> None:
         # After a failure on the way, a later query may get another answer: reuse nothing.
         lifetime = 0 if self._failed else self._lifetime
         failed = bool(self._failed) and not entries
-        self.finding = Finding(entries, source, failed, lifetime, tuple(self._steps))
+        self.finding = Finding(entries, source, failed, lifetime, self._steps)
 
 
 def _over(above: Person, below: Person) -> Person:

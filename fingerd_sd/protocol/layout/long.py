@@ -29,10 +29,11 @@ def long_form(entries: Sequence[Entry], show: Collection[str], now: float = math
     `show`: names out of entry.ATOMS. `now`: seconds since the epoch; math.inf leaves no year out. A
     Text is the whole answer of its user and shown verbatim.
     """
-    return "\n".join(
+    texts = [
         _ended(entry.text) if isinstance(entry, Text) else _person(entry, show, now)
         for entry in entries
-    )
+    ]
+    return "\n".join(texts)
 
 
 def _ended(text: str) -> str:
