@@ -5,7 +5,7 @@ Reads everything in one run and reports every mistake. fingerd.toml(5) describes
 """
 
 import os
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from fingerd_sd.config.files import read_layers, table_of, tables_of
 from fingerd_sd.config.mistakes import ConfigError, File, Mistake, nearest
@@ -15,16 +15,19 @@ from fingerd_sd.policy.audience import DEFAULT_SHOW, EVERYONE, Audience, read_au
 from fingerd_sd.protocol.hosts import check_names
 from fingerd_sd.sources.mounting import default_sources, read_sources
 
+if TYPE_CHECKING:
+    from fingerd_sd.config.publish import PublishKeys
+
 MAIN = "/etc/fingerd-sd/fingerd.toml"
 DROP_INS = "/etc/fingerd-sd/conf.d"
 
-_SECTIONS = ("server", "audience", "source")
+_SECTIONS = ("server", "audience", "source", "publish")
 
 
 class Settings(NamedTuple):
     """All of the configuration. `idle_exit`: seconds, 0 for never. `log_client`: full, prefix or
-    none. `names`: what the server is called; None: what the machine is. `files`: those that were
-    read. `warnings`: what can be used but is unwise.
+    none. `names`: what the server is called; None: what the machine is. `publish`: `[publish]`,
+    None: not there. `files`: those that were read. `warnings`: what can be used but is unwise.
     """
 
     limits: Limits
@@ -34,6 +37,7 @@ class Settings(NamedTuple):
     names: tuple[str, ...] | None
     audiences: tuple[Audience, ...]
     sources: tuple[Mounted, ...]
+    publish: "PublishKeys | None" = None
     files: tuple[File, ...] = ()
     warnings: tuple[Mistake, ...] = ()
 
@@ -65,12 +69,18 @@ def load(main: File = MAIN, drop_ins: File | None = DROP_INS) -> Settings:
     for item in mounted:
         if isinstance(item.source, Selects):
             item.source.select(atoms)
+    publish = None
+    if any("publish" in layer.values for layer in layers):
+        from fingerd_sd.config.publish import read_publish
+
+        publish = read_publish(table_of(layers, "publish", mistakes, warnings))
     if mistakes:
         raise ConfigError(mistakes)
     return Settings(
         *server,
         audiences,
         mounted,
+        publish,
         tuple(layer.file for layer in layers if os.path.exists(layer.file)),
         tuple(warnings),
     )

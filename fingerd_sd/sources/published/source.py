@@ -55,7 +55,7 @@ class PublishedSource:
     ) -> None:
         self.name = name
         self.news = news.Generation(f"{folder}/{news.FILE}")
-        self._uids = uids
+        self.uids = uids  # who may publish
         self._folder = folder
         self._wall = wall
         self._shared = Shared(Pool(MAX_THREADS, name))
@@ -86,7 +86,7 @@ class PublishedSource:
         row = self._read(lambda reader: reader.person(user))
         if row is None:
             return Absent("has published nothing")
-        account = account_of(user, self._uids)
+        account = account_of(user, self.uids)
         if isinstance(account, Absent):
             need_descriptors()
             return Absent(f"has published, but: {account.why}")

@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: MIT
+"""The file of what users have published, as it is written: one transaction for each change.
+
+A change that is acknowledged is on the disk: SQLite commits it with fsync(2) before a call here
+returns. Only one process writes, and only one thread of it. sources/published/store.py has the
+schema, and reads.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import sqlite3
+import struct
+from types import TracebackType
+from typing import Any
+
+from fingerd_sd.config.publish import PublishKeys
+from fingerd_sd.publishing.wire import TOO_LARGE, TOO_MANY, TOO_OFTEN, Refused, Request
+from fingerd_sd.sources.published import news
+from fingerd_sd.sources.published.store import FILE, SCHEMA, VERSION, Row
+
+HOUR = 3600.0  # seconds
+KEEP_GONE = 30 * 86400.0  # seconds that an entry is kept whose account is gone
+SWEEP_EVERY = 86400.0  # seconds between two looks for such entries
+# gone: whose account was missing, and since when; swept: when somebody looked. Nobody reads them.
+_OWN = """
+CREATE TABLE gone (login TEXT PRIMARY KEY, since REAL) WITHOUT ROWID;
+CREATE TABLE swept (at REAL);
+"""
+_ROW = "SELECT login, uid, at, plan, project, key, status, until, first, links FROM person"
+
+
+_NOTHING = (None, None, None, None, None, None, "[]")  # the texts of who has published nothing
+
+
+class Writer:
+    """Writes into the folder `state`. Raises sqlite3.Error and OSError; nothing is changed then.
+
+    Its calls block. `now`: seconds since the epoch.
+    """
+
+    def __init__(self, state: str) -> None:
+        self._database = sqlite3.connect(
+            os.path.join(state, FILE), isolation_level=None, check_same_thread=False
+        )
+        self._database.executescript("PRAGMA journal_mode = DELETE; PRAGMA synchronous = FULL")
+        (version,) = self._database.execute("PRAGMA user_version").fetchone()
+        if version not in (0, VERSION):
+            raise OSError(f"{FILE} is of version {version}, and this program writes {VERSION}")
+        if version == 0:
+            self._database.executescript(f"BEGIN; {SCHEMA} {_OWN} COMMIT")
+        self._generation = _Generation(os.path.join(state, news.FILE))
+        self._generation.add()  # a keeper before this one may have been killed before it did
+
+    def close(self) -> None:
+        """Close the files."""
+        self._database.close()
+        self._generation.close()
+
+    def person(self, login: str, uid: int) -> Row | None:
+        """Return what `login` has published; None: nothing, or another user of that name has."""
+        found = self._database.execute(f"{_ROW} WHERE login = ?", (login,)).fetchone()
+        return Row(*found) if found and found[1] == uid else None
+
+    def publish(
+        self, login: str, uid: int, asked: Request, limits: PublishKeys, now: float
+    ) -> Row | None:
+        """Store what `login` asks, and return the entry; None: nothing is left of it. Raises
+        Refused where that is beyond `limits`.
+        """
+        with self._transaction():
+            before = self.person(login, uid)
+            after = _changed(before or Row(login, uid, now, *_NOTHING), asked, now)
+            size = sum(len((text or "").encode()) for text in after[3:7])
+            if size > limits.max_size:
+                raise Refused(
+                    TOO_LARGE,
+                    f"all that you publish would have {size} octets, and {limits.max_size} are"
+                    " allowed: shorten it",
+                )
+            if before is None and self.count() >= limits.max_people:
+                raise Refused(
+                    TOO_MANY,
+                    f"{limits.max_people} users have published, and no more may: ask the"
+                    " administrator to raise max_people in [publish]",
+                )
+            self._spend(uid, limits.per_hour, now)
+            return self._put(after)
+
+    def remove(self, login: str) -> None:
+        """Drop what `login` has published, if anything."""
+        with self._transaction():
+            self._database.execute("DELETE FROM person WHERE login = ?", (login,))
+
+    def count(self) -> int:
+        """Return how many users have an entry."""
+        (count,) = self._database.execute("SELECT count(*) FROM person").fetchone()
+        return int(count)
+
+    def to_sweep(self, now: float) -> list[tuple[str, int]]:
+        """Return login and uid of all entries if today nobody has looked whose account is gone."""
+        last = self._database.execute("SELECT at FROM swept").fetchone()
+        if last is not None and 0 <= now - last[0] < SWEEP_EVERY:
+            return []
+        return self._database.execute("SELECT login, uid FROM person").fetchall()
+
+    def sweep(self, missing: set[str], now: float) -> list[str]:
+        """Note whose accounts are `missing`; drop the entries, and return the logins, of those that
+        have been for KEEP_GONE seconds: for less, NSS may have failed.
+        """
+        noted = dict(self._database.execute("SELECT login, since FROM gone").fetchall())
+        over = [login for login in missing if now - noted.get(login, now) >= KEEP_GONE]
+        left = [(login, min(now, noted.get(login, now))) for login in missing.difference(over)]
+        with self._transaction():
+            self._database.executemany("DELETE FROM person WHERE login = ?", [(x,) for x in over])
+            self._database.execute("DELETE FROM gone")
+            self._database.executemany("INSERT INTO gone VALUES (?, ?)", left)
+            self._database.execute("DELETE FROM spent WHERE hour != ?", (int(now // HOUR),))
+            self._database.execute("DELETE FROM swept")
+            self._database.execute("INSERT INTO swept VALUES (?)", (now,))
+        return sorted(over)
+
+    def _put(self, after: Row) -> Row | None:
+        if all(text is None for text in after[3:7]):
+            self._database.execute("DELETE FROM person WHERE login = ?", (after.login,))
+            return None
+        marks = ", ".join("?" * len(after))
+        self._database.execute(f"INSERT OR REPLACE INTO person VALUES ({marks})", after)  # noqa: S608  # marks only
+        return after
+
+    def _spend(self, uid: int, per_hour: int, now: float) -> None:
+        hour = int(now // HOUR)
+        spent = "SELECT count FROM spent WHERE uid = ? AND hour = ?"
+        (count,) = self._database.execute(spent, (uid, hour)).fetchone() or (0,)
+        if per_hour and count >= per_hour:
+            raise Refused(
+                TOO_OFTEN, f"you have published {per_hour} times this hour: try again later"
+            )
+        self._database.execute(
+            "INSERT OR REPLACE INTO spent VALUES (?, ?, ?)", (uid, hour, count + 1)
+        )
+
+    def _transaction(self) -> _Transaction:
+        return _Transaction(self._database, self._generation)
+
+
+def _changed(before: Row, asked: Request, now: float) -> Row:
+    texts: dict[str, Any] = dict.fromkeys(asked.unset) | dict(asked.texts)
+    after = before._replace(**texts)._replace(at=max(now, before.at))  # a clock may be set back
+    if "status" in asked.unset:
+        after = after._replace(until=None)
+    if asked.status is not None:
+        after = after._replace(status=asked.status.text, until=asked.status.until)
+    lines = (after.plan or "").strip().splitlines()
+    return after._replace(first=lines[0][:200] if lines else None)
+
+
+class _Transaction:
+    """A transaction: all of it is on the disk when it ends, and readers are told; or none is."""
+
+    def __init__(self, database: sqlite3.Connection, generation: _Generation) -> None:
+        self._database = database
+        self._generation = generation
+
+    def __enter__(self) -> None:
+        self._database.execute("BEGIN IMMEDIATE")
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if kind is None:
+                self._database.execute("COMMIT")
+        finally:
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
+        if kind is None:
+            self._generation.add()
+
+
+class _Generation:
+    """A number in a file that readers map: another one means that an answer may have changed."""
+
+    def __init__(self, path: str) -> None:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        try:
+            if os.fstat(descriptor).st_size != news.SIZE:
+                os.pwrite(
+                    descriptor, bytes(news.SIZE), 0
+                )  # on the disk, and no hole: a full disk says so
+                os.ftruncate(descriptor, news.SIZE)
+            self._map = mmap.mmap(descriptor, news.SIZE)
+        finally:
+            os.close(descriptor)
+
+    def add(self) -> None:
+        (number,) = struct.unpack_from("<Q", self._map)
+        struct.pack_into("<Q", self._map, 0, (number + 1) % (1 << 64))
+
+    def close(self) -> None:
+        self._map.close()
