@@ -12,7 +12,7 @@ import os
 import socket
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fingerd_sd.commands.building import FINGER, First, log_to, ruip_of
 from fingerd_sd.commands.exits import EX_CONFIG, EX_OK, EX_UNAVAILABLE, EX_USAGE
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+PUBLISH = "publish"  # the descriptor name of the keeper's socket
+
 _NO_SOCKET = (
     "No socket to serve: systemd passed none, and there is no --listen."
     " On a machine run by systemd: systemctl enable --now finger.socket."
@@ -49,12 +51,7 @@ def run(config: File | None, listen: Sequence[tuple[str, int]], first: First | N
     log_to(journal, logging.INFO)
     try:
         passed = passed_sockets(os.environ)
-        for item in passed:
-            if item.name not in FINGER:
-                raise ActivationError(
-                    f'the socket unit passed a descriptor named "{item.name}", which this version'
-                    " does not know; FileDescriptorName=finger is what it serves"
-                )
+        publishing = _is_for_publishing([item.name for item in passed])
     except ActivationError as error:
         log.error("%s", error, extra={"event": "CONFIG_ERROR"})
         return EX_CONFIG
@@ -62,12 +59,8 @@ def run(config: File | None, listen: Sequence[tuple[str, int]], first: First | N
         log.error(_NO_SOCKET, extra={"event": "CONFIG_ERROR"})
         return EX_USAGE
 
-    def load_setup() -> Setup:
-        loaded = load_from(config)
-        return _setup(loaded, ruip_of(loaded), journal)
-
     try:
-        setup = _setup(first.settings, first.ruip, journal) if first else load_setup()
+        role = _publishing(config) if publishing else _finger(config, journal, first)
     except ConfigError as error:
         for mistake in error.mistakes:
             log.error("%s", mistake, extra={"event": "CONFIG_ERROR"})
@@ -79,9 +72,7 @@ def run(config: File | None, listen: Sequence[tuple[str, int]], first: First | N
         return EX_UNAVAILABLE
     service = Service(
         listeners,
-        partial(Finger, taken=first.taken if first else ()),
-        setup,
-        load_setup,
+        *role,
         (first and first.notifier) or Notifier(os.environ),
         journal,
         may_idle_out=bool(passed) and os.environ.get("SYSTEMD_EXIT_ON_IDLE") != "0",
@@ -91,6 +82,43 @@ def run(config: File | None, listen: Sequence[tuple[str, int]], first: First | N
     with asyncio.Runner(loop_factory=Loop) as runner:
         runner.run(service.run())
     return EX_OK
+
+
+def _is_for_publishing(names: Sequence[str]) -> bool:
+    """Whether sockets of these names are the keeper's; else they are finger's. Raises
+    ActivationError if they are neither, or both: each has a unit with the rights that it needs.
+    """
+    for name in names:
+        if name not in FINGER and name != PUBLISH:
+            raise ActivationError(
+                f'the socket unit passed a descriptor named "{name}", which this version does not'
+                f" know; FileDescriptorName=finger and {PUBLISH} are what it serves"
+            )
+    if PUBLISH in names and set(names) != {PUBLISH}:
+        raise ActivationError(
+            "the sockets of finger.socket and finger-publish.socket were passed to one process;"
+            " Sockets= and Service= of the units have to keep them apart"
+        )
+    return PUBLISH in names
+
+
+def _publishing(config: File | None) -> tuple[Any, Any, Any]:
+    """Return what _finger does, for the keeper. Raises ConfigError."""
+    from fingerd_sd.commands.publish.keeping import load_setup
+    from fingerd_sd.publishing.service import Publishing
+
+    return Publishing, load_setup(config), partial(load_setup, config)
+
+
+def _finger(config: File | None, journal: Journal, first: First | None) -> tuple[Any, Any, Any]:
+    """Return how finger is served, the first setup, and how to load the next. Raises ConfigError."""
+
+    def load() -> Setup:
+        loaded = load_from(config)
+        return _setup(loaded, ruip_of(loaded), journal)
+
+    setup = _setup(first.settings, first.ruip, journal) if first else load()
+    return partial(Finger, taken=first.taken if first else ()), setup, load
 
 
 def _setup(loaded: Settings, ruip: Ruip, journal: Journal) -> Setup:

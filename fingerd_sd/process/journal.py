@@ -39,6 +39,10 @@ MESSAGE_IDS = {
     "ACCEPT_PAUSED": "8316378d08dc47b9942ddf0f3107914e",
     "LIMITED": "185eb3e3ee0f4ef28eb0b2eb5939cca5",
     "LOG_DROPPED": "6e45f1e289734d2aaaf908b63c54c5b5",
+    "PUBLISHED": "6b6ff8973a3740989ebf0c482fe5df22",
+    "REMOVED": "0965c18af00f4748bcbae993ba0d506c",
+    "REFUSED": "d2c68b7ba9c4405a9d8603b80257a0f7",
+    "EXPIRED": "114661844cec45f2af9e4a19aa25de8e",
 }
 INFO = 6  # syslog(3) levels
 MAX_FIELD = 32768  # octets of one field; a datagram must fit the socket's buffer
@@ -119,15 +123,12 @@ class NativeJournal:
                 self._socket = None
 
 
-_QUERY = MESSAGE_IDS["QUERY"]
-
-
 @lru_cache(256)  # of 12 KiB each at the most, where clients send the longest lines
 def _about(query: str, client: str, audience: str, result: str, source: str, octets: int) -> bytes:
     """Return what stays the same when a client repeats a query, which is most common."""
     return (
         f"MESSAGE={_line(query, client, result)}\n"
-        f"MESSAGE_ID={_QUERY}\nPRIORITY=6\nSYSLOG_IDENTIFIER=fingerd-sd\n"
+        f"MESSAGE_ID={MESSAGE_IDS['QUERY']}\nPRIORITY=6\nSYSLOG_IDENTIFIER=fingerd-sd\n"
         f"FINGER_QUERY={query}\nFINGER_CLIENT={client}\nFINGER_AUDIENCE={audience}\n"
         f"FINGER_RESULT={result}\nFINGER_SOURCE={source}\n"
         f"FINGER_BYTES={octets}\nFINGER_USEC="
@@ -238,7 +239,5 @@ class JournalHandler(logging.Handler):
 
 def _priority(level: int) -> int:
     """Return syslog(3)'s level for one of the logging module."""
-    for threshold, priority in ((50, 2), (40, 3), (30, 4), (20, 6)):
-        if level >= threshold:
-            return priority
-    return 7
+    known = ((50, 2), (40, 3), (30, 4), (20, 6))
+    return next((priority for threshold, priority in known if level >= threshold), 7)

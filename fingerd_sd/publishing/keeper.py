@@ -23,6 +23,7 @@ from fingerd_sd.publishing.wire import (
     FULL,
     NOT_ALLOWED,
     NOT_STORED,
+    TOO_LARGE,
     Refused,
     Request,
     refusal,
@@ -49,21 +50,17 @@ class Rules(NamedTuple):
 
 
 class Keeper:
-    """Keeps what users publish in the folder `state`. `see`: as whom clients see them."""
+    """Keeps what users publish in the folder `state`. `seen`: how it is shown."""
 
-    def __init__(self, rules: Rules, see: Seen, state: str = FOLDER) -> None:
+    def __init__(self, rules: Rules, seen: Seen, state: str = FOLDER) -> None:
         self.rules = rules
-        self.see = see
+        self.seen = seen
         self.trouble = ""  # why nothing can be stored; "" where all is well
         self.counts = dict.fromkeys(("published", "removed", "shown", "refused"), 0)
         self._state = state
         self._writer: Writer | None = None
         self._writes = Pool(1, "keeper")
         self._asks = Pool(4, "accounts")
-
-    async def open(self) -> None:
-        """Open the file, which rolls back what a killed keeper has left half written."""
-        await self._write(lambda writer: None)
 
     async def answer(self, uid: int, octets: bytes) -> bytes:
         """Return the response to a request by the user `uid`. It never raises for what a user, NSS
@@ -81,8 +78,16 @@ class Keeper:
             log.exception("Internal error: %s", error, extra={"event": "INTERNAL_ERROR"})
             return refusal(Refused(NOT_STORED, "nothing was stored: an error; the log has it"))
 
+    async def too_large(self, uid: int) -> bytes:
+        """Return the response to a request of more octets than are read."""
+        say = f"more than the {self.rules.limits.max_size} octets that are allowed: shorten it"
+        self._tell("REFUSED", f"uid {uid}", f"uid {uid} was refused: {say}")
+        return refusal(Refused(TOO_LARGE, say))
+
     async def sweep(self) -> None:
-        """Drop the entries of accounts that have been gone for long."""
+        """Open the file, which rolls back what a killed keeper has left half written, and drop the
+        entries of accounts that have been gone for long. Raises Refused if the file fails.
+        """
         now = time.time()
         people = await self._write(lambda writer: writer.to_sweep(now))
         if not people:
@@ -91,8 +96,11 @@ class Keeper:
         for login in await self._write(lambda writer: writer.sweep(missing, now)):
             self._tell("EXPIRED", login, f"The entry of {login} is dropped: the account is gone")
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Close the file, when nothing is asked any more."""
+        await asyncio.wrap_future(self._writes.submit(self._closed))
+
+    def _closed(self) -> None:
         if self._writer is not None:
             self._writer.close()
             self._writer = None
@@ -111,7 +119,7 @@ class Keeper:
             return well(at=stored.at if stored else now, person=_told(stored))
         stored = await self._write(lambda writer: writer.person(login, uid))
         self.counts["shown"] += 1
-        return well(at=now, person=_told(stored), seen=await views(self.see, login))
+        return well(at=now, person=_told(stored), seen=await views(self.seen, login))
 
     async def _login_of(self, uid: int) -> str:
         """Return the account's name. Raises Refused if it may not publish."""
@@ -145,7 +153,7 @@ class Keeper:
                 self._writer = Writer(self._state)
             done = call(self._writer)
         except (sqlite3.Error, OSError) as error:
-            self.close()
+            self._closed()
             self.trouble = f"nothing can be stored: {error}"
             log.error("%s", f"Not stored: {error}", extra={"event": "SOURCE_FAILED"})
             raise _refused(error) from error

@@ -358,9 +358,10 @@ def test_the_manual_has_every_signal_and_no_other() -> None:
 
 FIELDS = set(re.findall("FINGER_[A-Z]+", CODE))
 FIELDS_OF = {  # by event, where it has any
-    "QUERY": FIELDS - {"FINGER_COUNT"},
+    "QUERY": FIELDS - {"FINGER_COUNT", "FINGER_USER"},
     "LIMITED": {"FINGER_CLIENT", "FINGER_AUDIENCE", "FINGER_RESULT", "FINGER_COUNT"},
     **{event: {"FINGER_SOURCE"} for event in ("SOURCE_FAILED", "SITE_FAILS", "SITE_BACK")},
+    **{event: {"FINGER_USER"} for event in ("PUBLISHED", "REMOVED", "REFUSED", "EXPIRED")},
 }
 
 

@@ -289,7 +289,7 @@ def read(values: dict[str, Any]) -> tuple[PublishedSource, list[Mistake]]:
 
 def test_its_accounts_are_those_of_people() -> None:
     source, mistakes = read({"min_uid": 500})
-    assert (source._uids, mistakes) == (Range(500, 60000), [])
+    assert (source.uids, mistakes) == (Range(500, 60000), [])
 
 
 @pytest.mark.parametrize("values", [{"min_uid": 5, "max_uid": 4}, {"file": "x"}, {"max_uid": -1}])

@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: MIT
+"""What the keeper goes by, made of a configuration: the process behind finger-publish.socket."""
+
+from __future__ import annotations
+
+from fingerd_sd.commands.building import ruip_of
+from fingerd_sd.commands.settings import load_from
+from fingerd_sd.config.mistakes import File
+from fingerd_sd.config.publish import PublishKeys
+from fingerd_sd.policy.audience import Audience
+from fingerd_sd.publishing.keeper import Rules
+from fingerd_sd.publishing.service import Setup
+from fingerd_sd.publishing.views import Seen
+
+
+def load_setup(config: File | None) -> Setup:
+    """Return what the keeper goes by. The uids that may publish are those of the first source that
+    shows what is published. Raises ConfigError.
+    """
+    loaded = load_from(config)
+    uids = (getattr(mounted.source, "uids", None) for mounted in loaded.sources)
+    rules = Rules(loaded.publish or PublishKeys(), *next(filter(None, uids), ()))
+    audiences = loaded.audiences
+    if not any(audience.name == Audience().name for audience in audiences):
+        audiences = (*audiences, Audience())
+    seen = Seen(audiences, ruip_of(loaded).directory)
+    return Setup(rules, seen, loaded.idle_exit, loaded.warnings)
