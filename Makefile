@@ -184,9 +184,10 @@ install: install-data
 install-data:
 	install -d $(UNITS) $(USER_UNITS) $(DOC)/examples $(MAN)/man1 $(MAN)/man5 $(MAN)/man8
 	install -d $(COMPLETION) $(CATALOG) $(SYSUSERS) $(CONFIG)/conf.d
-	sed 's|/usr/bin/fingerd-sd|$(PREFIX)/bin/fingerd-sd|' units/finger.service \
-	    > $(UNITS)/finger.service
-	install -m 644 units/finger.socket $(UNITS)
+	for unit in finger finger-publish; do \
+	    sed 's|/usr/bin/fingerd-sd|$(PREFIX)/bin/fingerd-sd|' units/$$unit.service \
+	        > $(UNITS)/$$unit.service || exit 1; \
+	    install -m 644 units/$$unit.socket $(UNITS) || exit 1; done
 	sed 's|/usr/bin/fingerd-sd|$(PREFIX)/bin/fingerd-sd|' units/user/finger-publish.service \
 	    > $(USER_UNITS)/finger-publish.service
 	install -m 644 units/user/finger-publish-saved.service units/user/*.path $(USER_UNITS)
@@ -204,9 +205,11 @@ install-data:
 # The configuration is the administrator's: remove it only if it is unchanged.
 uninstall:
 	[ -n "$(DESTDIR)" ] || [ ! -d /run/systemd/system ] || \
-	    systemctl disable --now finger.socket finger.service
+	    systemctl disable --now finger.socket finger-publish.socket finger.service \
+	        finger-publish.service
 	rm -rf $(LIB) $(DOC)
 	rm -f $(BIN)/fingerd-sd $(UNITS)/finger.service $(UNITS)/finger.socket
+	rm -f $(UNITS)/finger-publish.service $(UNITS)/finger-publish.socket
 	rm -f $(CATALOG)/fingerd-sd.catalog $(SYSUSERS)/fingerd-sd.conf $(COMPLETION)/fingerd-sd
 	rm -f $(patsubst units/user/%,$(USER_UNITS)/%,$(wildcard units/user/*))
 	rm -f $(patsubst packaging/man/%,$(MAN)/man1/%,$(wildcard packaging/man/*.1))

@@ -111,7 +111,7 @@ def _publishing(config: File | None) -> tuple[Any, Any, Any]:
 
 
 def _finger(config: File | None, journal: Journal, first: First | None) -> tuple[Any, Any, Any]:
-    """Return how finger is served, the first setup, and how to load the next. Raises ConfigError."""
+    """Return the role, its first setup, and how to load the next. Raises ConfigError."""
 
     def load() -> Setup:
         loaded = load_from(config)

@@ -37,6 +37,8 @@ FILES = {
     "/usr/lib/systemd/system/finger.service",
     "/usr/lib/systemd/system/finger.socket",
     "/usr/lib/systemd/user/finger-publish-saved.service",
+    "/usr/lib/systemd/system/finger-publish.service",
+    "/usr/lib/systemd/system/finger-publish.socket",
     "/usr/lib/systemd/user/finger-publish.path",
     "/usr/lib/systemd/user/finger-publish.service",
     "/usr/lib/systemd/user/finger-publish@.path",
@@ -45,6 +47,8 @@ FILES = {
     "/usr/share/man/man1/fingerd-sd-publish.1",
     "/usr/share/man/man5/finger.service.5",
     "/usr/share/man/man5/finger.socket.5",
+    "/usr/share/man/man5/finger-publish.service.5",
+    "/usr/share/man/man5/finger-publish.socket.5",
     "/usr/share/man/man5/fingerd.toml.5",
     "/usr/share/man/man8/fingerd-sd.8",
 }
@@ -141,7 +145,7 @@ def test_the_spec_makes_a_package_with_the_files(tmp_path: Path) -> None:
     assert plain(run("rpm", "-qlp", package)) >= FILES | EXAMPLES
     assert run("rpm", "-qcp", package) == "/etc/fingerd-sd/fingerd.toml\n"
     scripts = run("rpm", "-qp", "--scripts", package)
-    assert "post finger.socket finger.service" in scripts
+    assert "post finger.socket finger.service finger-publish.socket" in scripts
     assert "restart finger.service" in scripts  # and never the socket
 
 
