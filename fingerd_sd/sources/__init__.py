@@ -29,6 +29,7 @@ BUILT_IN = {
     "accounts": "fingerd_sd.sources.accounts.source:read",
     "published": "fingerd_sd.sources.published.source:read",
     "command": "fingerd_sd.sources.command.source:read",
+    "unit": "fingerd_sd.sources.unit.source:read",
     "web": "fingerd_sd.sources.web.source:read",
 }
 

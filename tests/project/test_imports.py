@@ -207,6 +207,7 @@ STARTED = {
     "accounts": "",
     "command": 'argv = ["/bin/echo", "{user}"]\n',
     "web": 'url = "https://example.org/{user}"\n',
+    "unit": 'path = "/run/finger/{user}"\n',
 }
 
 

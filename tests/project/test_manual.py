@@ -150,6 +150,9 @@ argv = ["/usr/bin/finger", "-lm", "--", "{user}"]
 [[source]]
 type = "web"
 url = "https://example.org/~{user}"
+[[source]]
+type = "unit"
+path = "/run/finger/{user}"
 """
 TABLES = {  # the table in ONE_OF_EACH, and the headings under which its keys are described
     "server": [("SERVER", "")],
@@ -161,6 +164,7 @@ TABLES = {  # the table in ONE_OF_EACH, and the headings under which its keys ar
     "source[3]": [("SOURCES", ""), ("ACCOUNT SOURCES", "")],
     "source[4]": [("SOURCES", ""), ("COMMAND SOURCES", "")],
     "source[5]": [("SOURCES", ""), ("WEB SOURCES", "")],
+    "source[6]": [("SOURCES", ""), ("UNIT SOURCES", "")],
 }
 
 
@@ -508,7 +512,7 @@ def test_what_the_example_comments_out_are_the_defaults(
     tables = tomllib.loads(text)
     there = [(tables["server"], known["server"])]
     there += [(table, known["audience[1]"]) for table in tables["audience"]]
-    types = ("static", "published", "accounts", "command", "web")
+    types = ("static", "published", "accounts", "command", "web", "unit")
     sources = {name: f"source[{number}]" for number, name in enumerate(types, 1)}
     there += [(table, known[sources[table["type"]]]) for table in tables["source"]]
     for values, keys in there:
