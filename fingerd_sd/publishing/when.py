@@ -117,7 +117,7 @@ def _moment(said: str, now: float) -> float:
             naive += timedelta(days=7)
         moment = _on_the_clock(naive, now)
     if moment <= now:
-        other = "" if match["day"] or match["date"] else f': for the next day, "tomorrow {said}"'
+        other = "" if match["day"] or match["date"] else f'; for tomorrow, write "tomorrow {said}"'
         raise WhenError(f"has passed: it is {_local(now):%H:%M (%Z)} now{other}")
     return moment
 

@@ -442,9 +442,9 @@ def test_shows_the_entry_and_what_each_audience_gets_and_why_not_more(
     assert (status, err) == (0, "")
     shown = "^[]0;owned^G"
     first, second, *others = out.splitlines()
-    assert first.startswith("You published this, last ")
-    assert second.startswith(f"    Status: on call{shown} (until ")
-    assert second.endswith(", which is over)")
+    assert first.startswith("What you have published, last ")
+    assert second.startswith(f"    Status: on call{shown}, until ")
+    assert second.endswith(", which is over")
     assert others == [
         "    Plan:",
         "    Curiouser",

@@ -61,7 +61,7 @@ UNDERSTOOD = {
     "1 week 1 day 1 h": "2026-12-03 11:12",
 }
 REFUSED = {
-    "9:00": "has passed: it is 10:12 (CET) now: for the next day, \"tomorrow 9:00\"",
+    "9:00": "has passed: it is 10:12 (CET) now; for tomorrow, write \"tomorrow 9:00\"",
     "10:12": "has passed",
     "today 9:00": "has passed",
     "2026-11-24 09:00": "has passed",

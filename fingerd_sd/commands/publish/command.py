@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, NoReturn
 
 from fingerd_sd.commands.exits import EX_NOPERM, EX_OK, EX_UNAVAILABLE, EX_USAGE
-from fingerd_sd.commands.publish import editing, files, telling
+from fingerd_sd.commands.publish import files, telling
 from fingerd_sd.protocol.text import decode, one_line
 from fingerd_sd.publishing import client, when
 
@@ -146,6 +146,8 @@ def _remove(wanted: Wanted, said: str) -> tuple[Mapping[str, Any], list[str]]:
 
 
 def _edit(wanted: Wanted, now: float) -> tuple[Mapping[str, Any], list[str]]:
+    from fingerd_sd.commands.publish import editing  # it imports what no other option needs
+
     response = _ask(wanted, {"do": "show"})
     before = (response["person"] or {}).get("plan") or ""
     draft = None

@@ -37,11 +37,11 @@ def entry(person: Mapping[str, Any] | None, now: float) -> Iterator[str]:
     if person is None:
         yield "You have published nothing."
         return
-    yield f"You published this, last {_at(person['at'], now)}:"
+    yield f"What you have published, last {_at(person['at'], now)}:"
     if person.get("status") is not None:
         until = person.get("until")
         over = ", which is over" if until is not None and until <= now else ""
-        yield f"{_INDENT}Status: {_one(person['status'])} ({_until(until, now)}{over})"
+        yield f"{_INDENT}Status: {_one(person['status'])}, {_until(until, now)}{over}"
     for atom in ("project", "plan", "key"):
         if person.get(atom) is not None:
             yield f"{_INDENT}{TITLES[atom].capitalize()}:"
@@ -82,7 +82,7 @@ def _one(text: Any) -> str:
 
 
 def _at(moment: float, now: float) -> str:
-    return words(moment, now)
+    return words(moment - moment % 60, now)  # to the minute
 
 
 def _until(moment: float | None, now: float) -> str:
