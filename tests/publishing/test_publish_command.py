@@ -18,8 +18,9 @@ from typing import Any
 import pytest
 
 from fingerd_sd.commands import cli
-from fingerd_sd.commands.publish import files
-from fingerd_sd.publishing import client
+from fingerd_sd.commands.publish import files, telling
+from fingerd_sd.config.publish import MAX_SIZE
+from fingerd_sd.publishing import client, wire
 from fingerd_sd.publishing.client import NotReached, exchange
 
 ESCAPE = "\x1b]0;owned\x07"
@@ -244,6 +245,12 @@ def test_another_file_or_standard_input_is_the_plan_alone(
     )
 
 
+def test_files_are_read_as_far_as_any_keeper_takes_them() -> None:
+    assert files.MAX_READ == MAX_SIZE
+    assert set(files.FILES) == set(wire.TEXTS)
+    assert set(telling.TITLES) == set(wire.ATOMS)
+
+
 # --- the user unit ---
 
 
@@ -466,6 +473,17 @@ def test_shows_that_nothing_is_published(command: Command, keeper: FakeKeeper) -
     assert command("--show") == (0, "You have published nothing.\n", "")
 
 
+def test_tells_how_often_it_was_asked_for(command: Command, keeper: FakeKeeper) -> None:
+    assert command("--show", "--who")[1].endswith(
+        "\nHow often it was asked for is not counted on this machine.\n"
+    )
+    keeper.who = {"times": 12, "networks": 3}
+    assert command("--show", "--who")[1].endswith(
+        "\nAsked for in the last seven days: 12 times, from 3 networks.\n"
+    )
+    assert keeper.asked[-1] == {"do": "show", "who": True}
+
+
 def test_takes_back_all(command: Command, keeper: FakeKeeper) -> None:
     keeper.person = {"login": "alice", "at": 0, "plan": "before"}
     assert command("--remove") == (0, "Removed: nothing of yours is published any more.\n", "")
@@ -530,7 +548,7 @@ def test_a_refusal_arrives_though_the_request_was_not_read(
 ) -> None:
     keeper.deaf = True
     keeper.answer = b'{"ok": false, "error": "too_many", "say": "too many callers: try again"}\n'
-    (tmp_path / "large").write_text("x" * 3_000_000)
+    (tmp_path / "large").write_text("x" * 1_000_000)
     status, _, err = command("--plan", str(tmp_path / "large"))
     assert (status, err) == (69, "fingerd-sd publish: too many callers: try again\n")
 

@@ -16,9 +16,9 @@ from typing import Any, NamedTuple, NoReturn
 from fingerd_sd.commands.exits import EX_NOPERM, EX_OK, EX_UNAVAILABLE, EX_USAGE
 from fingerd_sd.commands.publish import files, telling
 from fingerd_sd.protocol.text import decode, one_line
-from fingerd_sd.publishing import client, when
+from fingerd_sd.publishing import client, when, wire
 
-_STATUS = {"not_allowed": EX_NOPERM, "bad_request": EX_USAGE}  # by error; else EX_UNAVAILABLE
+_STATUS = {wire.NOT_ALLOWED: EX_NOPERM, wire.BAD_REQUEST: EX_USAGE}  # by error; else EX_UNAVAILABLE
 
 
 class Wanted(NamedTuple):
@@ -75,7 +75,7 @@ def _do(wanted: Wanted) -> tuple[Mapping[str, Any], list[str]]:
         response = _ask(wanted, {"do": "show", "who": wanted.who})
         lines = [*telling.entry(response["person"], now), *telling.seen(response["seen"])]
         if wanted.who:
-            lines += ["", *telling.who(response.get("who"))]
+            lines += ["", telling.who(response.get("who"))]
         return response, lines
     if wanted.remove:
         return _remove(wanted, "Removed: nothing of yours is published any more.")
@@ -138,6 +138,8 @@ def _publish(
     wanted: Wanted, sets: Mapping[str, Any], unset: list[str] | tuple[str, ...], now: float
 ) -> tuple[Mapping[str, Any], list[str]]:
     response = _ask(wanted, {"do": "publish", "set": dict(sets), "unset": list(unset)})
+    if response["person"] is None:
+        return response, ["Nothing of yours is published any more."]
     return response, [telling.stored(sets, unset, now)]
 
 
@@ -222,12 +224,13 @@ def _ask(wanted: Wanted, request: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _whole(response: dict[str, Any]) -> Mapping[str, Any]:
-    """Return a response that has all that is read of it, as far as that can go wrong."""
+    """Return a response that has all that is read of it. Raises KeyError and TypeError."""
     person = response["person"]
-    if person is not None:
-        person["at"] + (person.get("until") or 0)
+    if person is not None and not isinstance(person["at"], int | float):
+        raise TypeError
     for view in response.setdefault("seen", []):
-        (view["audience"], view["text"] + "", view["hidden"].items())
+        if not (isinstance(view["text"], str) and isinstance(view["hidden"], dict)):
+            raise TypeError
     return response
 
 

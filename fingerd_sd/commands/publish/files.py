@@ -17,7 +17,9 @@ from fingerd_sd.protocol.text import decode
 
 # The atoms, and the files in the home that hold them: the first that is there.
 FILES = {"plan": (".plan",), "project": (".project",), "key": (".pgpkey", ".pubkey")}
-MAX_READ = 16 << 20  # octets: more than any keeper takes, whose limit is [publish] max_size
+MAX_READ = (
+    1 << 20
+)  # octets: the most that max_size in [publish] can allow; the keeper has the limit
 
 
 class Unreadable(Exception):  # noqa: N818  # a mistake of the user's, no fault

@@ -67,9 +67,12 @@ def seen(views: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             yield f"  {_one(TITLES.get(atom, atom))} is hidden: {_one(why)}"
 
 
-def who(asked: Mapping[str, Any] | None) -> Iterator[str]:
-    """Yield the lines on how often the entry was asked for."""
-    yield f"Asked for: {asked}"
+def who(asked: Mapping[str, Any] | None) -> str:
+    """Return the line on how often the entry was asked for lately; None: nobody counts."""
+    if asked is None:
+        return "How often it was asked for is not counted on this machine."
+    times, networks = _one(asked.get("times")), _one(asked.get("networks"))
+    return f"Asked for in the last seven days: {times} times, from {networks} networks."
 
 
 def _indented(text: str) -> Iterator[str]:
