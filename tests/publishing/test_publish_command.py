@@ -16,10 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fingerd_sd.commands import cli
 from fingerd_sd.commands.publish import files, telling
 from fingerd_sd.config.publish import MAX_SIZE
+from fingerd_sd.protocol.text import is_printable
 from fingerd_sd.publishing import client, wire
 from fingerd_sd.publishing.client import NotReached, exchange
 
@@ -467,6 +470,17 @@ def test_shows_the_entry_and_what_each_audience_gets_and_why_not_more(
         f"  plan is hidden: show of the audience{shown}",
     ]
     assert keeper.asked == [{"do": "show", "who": False}]
+
+
+@given(text=st.text(), until=st.none() | st.floats(0, 4e9))
+def test_nothing_that_is_shown_can_harm_a_terminal(text: str, until: float | None) -> None:
+    person = {"at": 0.0, "status": text, "until": until, "plan": text, "project": text, "key": text}
+    view = {"audience": text, "text": text, "hidden": {text: text}}
+    lines = [*telling.entry(person, 1e9), *telling.seen([view, view])]
+    lines.append(telling.stored({"status": {"text": text, "until": until}}, (), 1e9))
+    lines.append(telling.who({"times": text, "networks": text}))
+    for line in lines:
+        assert is_printable(line.replace("\t", "")), line
 
 
 def test_shows_that_nothing_is_published(command: Command, keeper: FakeKeeper) -> None:
