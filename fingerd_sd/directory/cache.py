@@ -87,4 +87,4 @@ class Current(Cache[K, V]):
         if news != self._heard:
             self._heard = news
             self.clear()
-        return super().get(key, now)
+        return Cache.get(self, key, now)

@@ -40,10 +40,6 @@ if TYPE_CHECKING:
 Timed: TypeAlias = tuple[Answer, float]  # and the seconds for which it may be reused
 
 
-def _no_news() -> None:
-    """No source tells any."""
-
-
 class Begun(NamedTuple):
     """An admitted query that cannot be answered at once. `search`: what has been done so far.
     `alike`: whether `line` is the same query for all clients of the audience. `news`: the last that
@@ -76,7 +72,7 @@ class Ruip:
         self.directory = directory
         self._clock = clock
         self._wall = wall
-        self._news = directory.news or _no_news
+        self._news = directory.news
         self._cache: Cache[tuple[str, bytes], Answer] = (
             Cache() if directory.news is None else Current(directory.news)
         )
@@ -189,7 +185,7 @@ class Ruip:
         """Return `answer` to `line`, and keep it ready for `lifetime` seconds from `now`, unless
         there has been other news since the look-up began.
         """
-        if lifetime > 0 and news == self._news():
+        if lifetime > 0 and (self._news is None or news == self._news()):
             size = len(answer.octets) + len(answer.query) + len(line)
             self._cache.put((audience.name, line), answer, size, now + lifetime)
         return answer
@@ -203,7 +199,8 @@ class Ruip:
         return self.failed(line)
 
     def _at_once(self, line: bytes, client: Client, now: float, here: Here) -> Answer | Begun:
-        audience, shown, news = client.audience, shown_of(line), self._news()
+        audience, shown = client.audience, shown_of(line)
+        news = None if self._news is None else self._news()
         try:
             query, alike = parse(line), True
         except QueryError as error:

@@ -52,21 +52,22 @@ def database(count: int, python: str) -> Path:
     return made
 
 
-def accounts(count: int) -> tuple[str, dict[str, str]]:
+def accounts(count: int, at_home: bool = True) -> tuple[str, dict[str, str]]:
     """Return the shell commands that mount `count` accounts, and the environment they need.
 
-    Their names are b0000000 and so on, each has a home with a plan, and NSS finds them at once by
-    a service of its own (servers/nss.c).
+    Their names are b0000000 and so on, each has a home with a plan (none has if not `at_home`), and
+    NSS finds them at once by a service of its own (servers/nss.c).
     """
-    if why := needs.giving_away():
+    if at_home and (why := needs.giving_away()):
         raise UnavailableError(f"homes belong to their users: {why}")
     library = CACHE / f"nss-{count}"
     library.mkdir(parents=True, exist_ok=True)
     flags = ("-shared", "-fPIC", f"-DACCOUNTS={count}")
     build.compiled("nss", *flags, made=library / "libnss_bench.so.2")
     switch = _written("nsswitch.conf", [NSSWITCH])
-    homes = _homes(count)
-    mounts = f"mount --bind '{switch}' /etc/nsswitch.conf; mount --bind '{homes}' /home"
+    mounts = f"mount --bind '{switch}' /etc/nsswitch.conf"
+    if at_home:
+        mounts += f"; mount --bind '{_homes(count)}' /home"
     return mounts, {"LD_LIBRARY_PATH": str(library)}
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 
-from fingerd_sd.protocol.entry import Entry, Person, Status, Text
+from fingerd_sd.protocol.entry import Entry, Person, Text
 from fingerd_sd.protocol.layout.fields import MAX_FIELD, phone_number
 from fingerd_sd.protocol.layout.logins import mail_lines, session_lines, status_lines
 from fingerd_sd.protocol.text import CUT_MARK, one_line, printable
@@ -20,7 +20,6 @@ MAX_TEXT = 131072  # characters of a plan, project or key: more than a user's fi
 _TAB = 8  # columns between tab stops
 _SECOND_COLUMN = 40  # where the right-hand field of a line begins
 _SCREEN = 80
-_TITLES = (("key", "PGP key:"), ("status", ""), ("project", "Project:"), ("plan", "Plan:"))
 
 
 def long_form(entries: Sequence[Entry], show: Collection[str], now: float = math.inf) -> str:
@@ -60,14 +59,14 @@ def _person(person: Person, show: Collection[str], now: float) -> str:
         lines += _bounded(f"Mail forwarded to {to}")
     if person.mail is not None and "mail" in show:
         lines += mail_lines(person.mail)
-    for atom, title in _TITLES:
-        text = getattr(person, atom) if atom in show else None
-        if isinstance(text, Status):
-            lines += status_lines(text, now)
-        elif text is not None:
-            lines += [title, *_bounded(text)]
-        elif atom == "plan" and atom in show:
-            lines.append("No Plan.")
+    if person.key is not None and "key" in show:
+        lines += ["PGP key:", *_bounded(person.key)]
+    if person.status is not None and "status" in show:
+        lines += status_lines(person.status, now)
+    if person.project is not None and "project" in show:
+        lines += ["Project:", *_bounded(person.project)]
+    if "plan" in show:
+        lines += ["No Plan."] if person.plan is None else ["Plan:", *_bounded(person.plan)]
     return "\n".join(lines) + "\n"
 
 

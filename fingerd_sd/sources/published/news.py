@@ -18,28 +18,28 @@ LOOK = 0.1  # seconds between two looks for a file that nobody has made yet
 
 
 class Generation:
-    """The count in the file at `path`, as octets; b"" while there is no such file. `clock`:
-    monotonic seconds.
-    """
+    """The count in the file at `path`. `clock`: monotonic seconds."""
 
     def __init__(self, path: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = path
         self._clock = clock
-        self._mapped: mmap.mmap | None = None
+        self._mapped: memoryview | None = None
         self._file: tuple[int, int] | None = None  # device and inode
         self._next_look = 0.0  # monotonic seconds
 
-    def __call__(self) -> bytes:
-        """Return the count as it is now, without a system call once the file is there."""
+    def count(self) -> int:
+        """Return the count as it is now, in this machine's order of octets, without a system call
+        once the file is there; -1 while it is not.
+        """
         mapped = self._mapped
-        if mapped is None:
-            now = self._clock()
-            if now < self._next_look:
-                return b""
+        return self._look() if mapped is None else mapped[0]
+
+    def _look(self) -> int:
+        now = self._clock()
+        if now >= self._next_look:
             self._next_look = now + LOOK
             self.renew()
-            mapped = self._mapped
-        return b"" if mapped is None else mapped[:SIZE]
+        return -1 if self._mapped is None else self._mapped[0]
 
     def renew(self) -> None:
         """Map the file if it is there by now, or is another one than before."""
@@ -49,7 +49,8 @@ class Generation:
                 return
             with open(self._path, "rb") as file:
                 opened = os.fstat(file.fileno())
-                self._mapped = mmap.mmap(file.fileno(), SIZE, mmap.MAP_SHARED, mmap.PROT_READ)
-            self._file = opened.st_dev, opened.st_ino
+                mapped = mmap.mmap(file.fileno(), SIZE, mmap.MAP_SHARED, mmap.PROT_READ)
         except (OSError, ValueError):  # not there, not readable, or not whole yet
             return
+        self._mapped = memoryview(mapped).cast("Q")
+        self._file = opened.st_dev, opened.st_ino

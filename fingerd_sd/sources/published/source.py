@@ -54,7 +54,8 @@ class PublishedSource:
         self, name: str, uids: Range, folder: str, wall: Callable[[], float] = time.time
     ) -> None:
         self.name = name
-        self.news = news.Generation(f"{folder}/{news.FILE}")
+        self._generation = news.Generation(f"{folder}/{news.FILE}")
+        self.news = self._generation.count
         self.uids = uids  # who may publish
         self._folder = folder
         self._wall = wall
@@ -82,7 +83,7 @@ class PublishedSource:
 
     def _look_up(self, user: str) -> Person | Absent:
         """Return what `find` does, in one visit of a thread."""
-        self.news.renew()
+        self._generation.renew()
         row = self._read(lambda reader: reader.person(user))
         if row is None:
             return Absent("has published nothing")
@@ -95,7 +96,7 @@ class PublishedSource:
         return _person(row, account, self._wall())
 
     def _recent(self, limit: int) -> list[tuple[str, float]]:
-        self.news.renew()
+        self._generation.renew()
         return self._read(lambda reader: reader.recent(limit))
 
     def _read(self, question: Callable[[Reader], T]) -> T:

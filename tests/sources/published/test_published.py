@@ -239,7 +239,7 @@ def test_a_first_publish_is_seen_although_nothing_was_stored_before(
     house = ruip(here, clock=lambda: 0.0)
     assert ask(house).encode() == NOBODY
     Folder(tmp_path).publish("alice", plan="Working.")
-    here.news.renew()  # or a tenth of a second later
+    here._generation.renew()  # or a tenth of a second later
     assert "Working." in ask(house)
 
 
