@@ -9,12 +9,12 @@ from fingerd_sd.commands import settings
 from fingerd_sd.commands.settings import Settings
 from fingerd_sd.config.mistakes import ConfigError, File
 from fingerd_sd.directory.lookup import Directory
-from fingerd_sd.directory.relay import Relay
 from fingerd_sd.directory.ruip import Ruip
 from fingerd_sd.policy.rules import Policy
 from fingerd_sd.process.hostname import names_of_this_host
 
 if TYPE_CHECKING:
+    from fingerd_sd.directory.relay import Relay
     from fingerd_sd.process.journal import Journal
     from fingerd_sd.process.systemd import Notifier
     from fingerd_sd.serving.first import Taken
@@ -52,7 +52,7 @@ def ruip_of(loaded: Settings) -> Ruip:
     return Ruip(policy, Directory(loaded.sources), time.monotonic, _forwarder(loaded))
 
 
-def _forwarder(loaded: Settings) -> Relay | None:
+def _forwarder(loaded: Settings) -> "Relay | None":
     """Return the forwarder, or None if no audience may forward. Its deadline is the client's, less
     the time that it takes to send an answer.
     """

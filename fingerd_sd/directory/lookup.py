@@ -43,7 +43,7 @@ class Directory:
 
     def prepare(self) -> None:
         """Import what an answer may take, while there are descriptors for that."""
-        from fingerd_sd.directory import lists  # noqa: F401  # with all that waits
+        from fingerd_sd.directory import lists, relay  # noqa: F401  # with all that waits
         from fingerd_sd.protocol.layout import short  # noqa: F401
 
     def begin(self, user: str, audience: str) -> Search:

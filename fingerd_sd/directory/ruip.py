@@ -27,7 +27,6 @@ from fingerd_sd.directory.answer import (
 )
 from fingerd_sd.directory.cache import Cache, Current
 from fingerd_sd.directory.lookup import Directory
-from fingerd_sd.directory.relay import Relay, forwarded
 from fingerd_sd.directory.search import Search
 from fingerd_sd.policy.audience import PLANS, Audience
 from fingerd_sd.policy.rules import Client, Here, Policy
@@ -35,6 +34,7 @@ from fingerd_sd.protocol.query import Query, QueryError, parse
 from fingerd_sd.protocol.reply import INTERNAL_ERROR, LIMITED, MALFORMED, fixed
 
 if TYPE_CHECKING:
+    from fingerd_sd.directory.relay import Relay
     from fingerd_sd.directory.waiting import Pending, UnderWay
 
 Timed: TypeAlias = tuple[Answer, float]  # and the seconds for which it may be reused
@@ -64,7 +64,7 @@ class Ruip:
         policy: Policy,
         directory: Directory,
         clock: Callable[[], float],
-        forwarder: Relay | None = None,
+        forwarder: "Relay | None" = None,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.policy = policy
@@ -234,6 +234,8 @@ class Ruip:
     async def _look_up(self, query: Query, audience: Audience, search: Search | None) -> Timed:
         """Return the answer to an allowed query."""
         if query.hosts:
+            from fingerd_sd.directory.relay import forwarded
+
             return await forwarded(self._forwarder, query, audience), 0
         if search is None:
             listing = await self.directory.who(audience.name, audience.list == PLANS)

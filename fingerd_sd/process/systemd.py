@@ -10,8 +10,6 @@ is full, and the binding holds the interpreter's lock meanwhile. The protocol is
 documented and stable form: sd_notify(3), NOTES.
 """
 
-from __future__ import annotations
-
 import errno
 import os
 from collections.abc import Mapping
@@ -38,7 +36,7 @@ class Passed(NamedTuple):
     """A listening stream socket that was passed, and its name ("" where it has none)."""
 
     name: str
-    socket: socket.socket
+    socket: "socket.socket"
 
 
 def passed_descriptors(environment: Mapping[str, str]) -> dict[int, str]:
@@ -87,7 +85,7 @@ def _own(name: str) -> str:
     return "" if name in UNNAMED or name.endswith(".socket") else name
 
 
-def name_of(listener: socket.socket) -> str:
+def name_of(listener: "socket.socket") -> str:
     """Return where `listener` listens, as a person writes it: "[::]:79", a path."""
     import socket
 

@@ -17,12 +17,12 @@ from fingerd_sd.config.mistakes import ConfigError, Mistake
 from fingerd_sd.config.table import Table
 from fingerd_sd.directory.source import MAX_LISTED
 from fingerd_sd.protocol.entry import Absent, Entry, Person, Text
-from fingerd_sd.sources import words
 from fingerd_sd.sources.static.users import MAX_FILE, is_database, read_user
 
 if TYPE_CHECKING:
     from fingerd_sd.process.threads import Shared
     from fingerd_sd.sources.static.database import DatabaseSource
+    from fingerd_sd.sources.words import Index
 
 _NOBODY = Absent("no such name or alias")
 _SEVERAL = Absent("several names differ from it in case only, and none is exactly it")
@@ -40,7 +40,7 @@ class StaticSource:
         self.name = name
         self._exact: dict[str, Entry] = {}
         self._mixed: dict[str, list[str]] = {}  # folded name → those that differ in case
-        self._words: words.Index | None = None  # made at its first use
+        self._words: Index | None = None  # made at its first use
         self._indexing: Shared | None = None  # those who ask meanwhile wait for the same
 
     async def find(self, user: str) -> Entry | Absent:
@@ -76,7 +76,9 @@ class StaticSource:
 
             self._indexing = self._indexing or threads.Shared(threads.Pool(1, self.name))
             self._words = await self._indexing.call("", self._index)
-        return words.matching(self._words, asked)
+        from fingerd_sd.sources.words import matching
+
+        return matching(self._words, asked)
 
     def give_back(self) -> None:
         """Drop the index of full names."""
@@ -88,8 +90,10 @@ class StaticSource:
             if isinstance(entry, Text) or entry.login == name:
                 yield name
 
-    def _index(self) -> words.Index:
-        return words.index(
+    def _index(self) -> Index:
+        from fingerd_sd.sources.words import index
+
+        return index(
             (name, entry.name)
             for name, entry in self._exact.items()
             if isinstance(entry, Person) and entry.login == name and entry.name
