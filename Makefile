@@ -183,15 +183,16 @@ install: install-data
 # Everything that is not Python. The packages use it too, with PREFIX=/usr.
 install-data:
 	install -d $(UNITS) $(USER_UNITS) $(DOC)/examples $(MAN)/man1 $(MAN)/man5 $(MAN)/man8
-	install -d $(COMPLETION) $(CATALOG) $(SYSUSERS) $(CONFIG)/conf.d
-	for unit in finger finger-publish; do \
+	install -d $(COMPLETION) $(CATALOG) $(SYSUSERS) $(CONFIG)/conf.d $(CONFIG)/items
+	for unit in finger finger-publish finger-item@; do \
 	    sed 's|/usr/bin/fingerd-sd|$(PREFIX)/bin/fingerd-sd|' units/$$unit.service \
 	        > $(UNITS)/$$unit.service || exit 1; \
 	    install -m 644 units/$$unit.socket $(UNITS) || exit 1; done
 	sed 's|/usr/bin/fingerd-sd|$(PREFIX)/bin/fingerd-sd|' units/user/finger-publish.service \
 	    > $(USER_UNITS)/finger-publish.service
 	install -m 644 units/user/finger-publish-saved.service units/user/*.path $(USER_UNITS)
-	cp -R units/finger.service.d units/finger.socket.d $(DOC)/examples
+	cp -R units/finger.service.d units/finger.socket.d units/finger-item@.service.d \
+	    packaging/example/items $(DOC)/examples
 	install -m 644 packaging/example/*.toml $(DOC)/examples
 	install -m 644 packaging/man/*.1 $(MAN)/man1
 	install -m 644 packaging/man/*.5 $(MAN)/man5
@@ -207,16 +208,19 @@ uninstall:
 	[ -n "$(DESTDIR)" ] || [ ! -d /run/systemd/system ] || \
 	    systemctl disable --now finger.socket finger-publish.socket finger.service \
 	        finger-publish.service
+	[ -n "$(DESTDIR)" ] || [ ! -d /run/systemd/system ] || \
+	    { systemctl stop 'finger-item@*'; systemctl disable finger-item@.socket; }
 	rm -rf $(LIB) $(DOC)
 	rm -f $(BIN)/fingerd-sd $(UNITS)/finger.service $(UNITS)/finger.socket
 	rm -f $(UNITS)/finger-publish.service $(UNITS)/finger-publish.socket
+	rm -f $(UNITS)/finger-item@.service $(UNITS)/finger-item@.socket
 	rm -f $(CATALOG)/fingerd-sd.catalog $(SYSUSERS)/fingerd-sd.conf $(COMPLETION)/fingerd-sd
 	rm -f $(patsubst units/user/%,$(USER_UNITS)/%,$(wildcard units/user/*))
 	rm -f $(patsubst packaging/man/%,$(MAN)/man1/%,$(wildcard packaging/man/*.1))
 	rm -f $(patsubst packaging/man/%,$(MAN)/man5/%,$(wildcard packaging/man/*.5))
 	rm -f $(patsubst packaging/man/%,$(MAN)/man8/%,$(wildcard packaging/man/*.8))
 	! cmp -s packaging/example/fingerd.toml $(CONFIG)/fingerd.toml || rm $(CONFIG)/fingerd.toml
-	rmdir --ignore-fail-on-non-empty $(CONFIG)/conf.d $(CONFIG) 2>/dev/null || true
+	rmdir --ignore-fail-on-non-empty $(CONFIG)/conf.d $(CONFIG)/items $(CONFIG) 2>/dev/null || true
 	[ -n "$(DESTDIR)" ] || [ ! -d /run/systemd/system ] || \
 	    { systemctl daemon-reload; journalctl --update-catalog; }
 

@@ -24,6 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _serve(None, ())
         case ["serve", "--config", file]:
             return _serve(file, ())
+        case ["item", program] if not program.startswith("-"):
+            return _item(program)
     from fingerd_sd.sources import find_packages
 
     find_packages()
@@ -38,6 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             query = " ".join(options.query)
             return ask(options.config, options.address, query, options.explain)
+        case "item":
+            return _item(options.program)
         case "compile":
             from fingerd_sd.commands.compile import compile_users
 
@@ -53,6 +57,12 @@ def _serve(config: File | None, listen: Sequence[tuple[str, int]]) -> int:
     from fingerd_sd.commands.serve import serve
 
     return serve(config, listen)
+
+
+def _item(program: str) -> int:
+    from fingerd_sd.sources.unit.item import answer
+
+    return answer(program)
 
 
 def _parse(arguments: Sequence[str]) -> Namespace:
@@ -124,6 +134,8 @@ def _parse(arguments: Sequence[str]) -> Namespace:
     asking.add_argument(
         "query", nargs="*", metavar="QUERY", help='the query line, such as alice or "/W alice"'
     )
+    item = command("item", "answer one question with what a program says, for a unit source", False)
+    item.add_argument("program", metavar="PROGRAM", help="the program's path")
     compiling = command("compile", "make a database of users, for a static source", False)
     compiling.add_argument(
         "users",
