@@ -43,6 +43,7 @@ MESSAGE_IDS = {
     "REMOVED": "0965c18af00f4748bcbae993ba0d506c",
     "REFUSED": "d2c68b7ba9c4405a9d8603b80257a0f7",
     "EXPIRED": "114661844cec45f2af9e4a19aa25de8e",
+    "NOT_STORED": "ce5500e599de441a99bf9ba3b0d41b2f",
 }
 INFO = 6  # syslog(3) levels
 MAX_FIELD = 32768  # octets of one field; a datagram must fit the socket's buffer

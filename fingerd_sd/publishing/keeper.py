@@ -61,6 +61,7 @@ class Keeper:
         self._writer: Writer | None = None
         self._writes = Pool(1, "keeper")
         self._asks = Pool(4, "accounts")
+        self._looks = Pool(1, "gone")  # for all accounts, which may take long
 
     async def answer(self, uid: int, octets: bytes) -> bytes:
         """Return the response to a request by the user `uid`. It never raises for what a user, NSS
@@ -92,7 +93,7 @@ class Keeper:
         people = await self._write(lambda writer: writer.to_sweep(now))
         if not people:
             return
-        missing = await asyncio.wrap_future(self._asks.submit(_missing, people))
+        missing = await asyncio.wrap_future(self._looks.submit(_missing, people))
         for login in await self._write(lambda writer: writer.sweep(missing, now)):
             self._tell("EXPIRED", login, f"The entry of {login} is dropped: the account is gone")
 
@@ -108,8 +109,8 @@ class Keeper:
     async def _do(self, login: str, uid: int, asked: Request) -> bytes:
         now = time.time()
         if asked.do == "remove":
-            await self._write(lambda writer: writer.remove(login))
-            self._tell("REMOVED", login, f"{login} removed what they had published")
+            if await self._write(lambda writer: writer.remove(login)):
+                self._tell("REMOVED", login, f"{login} removed what they had published")
             return well(at=now, person=None)
         if asked.do == "publish":
             limits = self.rules.limits
@@ -155,7 +156,7 @@ class Keeper:
         except (sqlite3.Error, OSError) as error:
             self._closed()
             self.trouble = f"nothing can be stored: {error}"
-            log.error("%s", f"Not stored: {error}", extra={"event": "SOURCE_FAILED"})
+            log.error("%s", f"Not stored: {error}", extra={"event": "NOT_STORED"})
             raise _refused(error) from error
         self.trouble = ""
         return done
@@ -187,11 +188,7 @@ def _login(uid: int) -> str | None:
         return None
 
 
-def _missing(people: list[tuple[str, int]]) -> set[str]:
-    def exists(login: str, uid: int) -> bool:
-        try:
-            return pwd.getpwnam(login).pw_uid == uid
-        except (KeyError, ValueError):
-            return False
+def _missing(people: list[tuple[str, int]]) -> set[tuple[str, int]]:
+    from fingerd_sd.publishing.gone import gone  # imports ctypes
 
-    return {login for login, uid in people if not exists(login, uid)}
+    return gone(people)

@@ -28,7 +28,8 @@ log = logging.getLogger(__name__)
 MAX_OPEN = 64  # connections at once; more wait in the backlog
 MAX_PER_USER = 8  # of them of one user
 REQUEST_TIME = 10.0  # seconds for a whole request, and again for the response to be taken
-_CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: unix(7), SO_PEERCRED
+LOOK_EVERY = 3600.0  # seconds between two thoughts of looking for accounts that are gone
+_CREDENTIALS = struct.Struct("iII")  # pid, uid, gid: unix(7), SO_PEERCRED
 
 
 class Setup(NamedTuple):
@@ -53,6 +54,7 @@ class Publishing:
         self._stopped = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._per_user: Counter[int] = Counter()
+        self._looking: asyncio.Task[None] | None = None
         self._old: list[Seen] = []  # whose sources are closed at the end
 
     @property
@@ -72,13 +74,12 @@ class Publishing:
         return self._keeper.trouble
 
     def start(self, listeners: Sequence[socket.socket]) -> None:
-        """Accept from `listeners`; the first task opens the file and looks for accounts that are
-        gone, as one that a client waits for.
-        """
+        """Accept from `listeners`, open the file, and look for accounts that are gone."""
         self._listeners = listeners
         for listener in listeners:
             listener.setblocking(False)
-        self._spawn(self._begin())
+        self._looking = self._loop.create_task(self._look())
+        self._looking.add_done_callback(_tell_bug)
         self._resume()
 
     def use(self, setup: Setup) -> None:
@@ -101,7 +102,7 @@ class Publishing:
 
     async def close(self) -> None:
         """Close the file and the sources."""
-        for task in self._tasks:
+        for task in (*self._tasks, *filter(None, [self._looking])):
             task.cancel()
         for seen in (*self._old, self._keeper.seen):
             await seen.directory.close()
@@ -109,9 +110,14 @@ class Publishing:
 
     # --- connections ---
 
-    async def _begin(self) -> None:
-        with suppress(Refused):  # it is logged, and STATUS= says why
-            await self._keeper.sweep()
+    async def _look(self) -> None:
+        """Look for accounts that are gone, now and then: the keeper does it once a day at most.
+        Nobody waits for this, since NSS may hang.
+        """
+        while True:
+            with suppress(Refused):  # it is logged, and STATUS= says why
+                await self._keeper.sweep()
+            await asyncio.sleep(LOOK_EVERY)
 
     def _pause(self) -> None:
         if self._accepting:
@@ -146,9 +152,7 @@ class Publishing:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         self.active_at = time.monotonic()
-        if not task.cancelled() and (error := task.exception()) is not None:
-            extra = {"event": "INTERNAL_ERROR"}
-            log.error("Internal error: %s", error, exc_info=error, extra=extra)
+        _tell_bug(task)
         tell, self.on_change = self.on_change, None
         if tell is not None:
             tell()
@@ -187,3 +191,9 @@ class Publishing:
                 if len(octets) > most:
                     return await self._keeper.too_large(uid)
         return await self._keeper.answer(uid, bytes(octets)) if octets.strip() else b""
+
+
+def _tell_bug(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        extra = {"event": "INTERNAL_ERROR"}
+        log.error("Internal error: %s", error, exc_info=error, extra=extra)

@@ -25,7 +25,9 @@ KEEP_GONE = 30 * 86400.0  # seconds that an entry is kept whose account is gone
 SWEEP_EVERY = 86400.0  # seconds between two looks for such entries
 # gone: whose account was missing, and since when; swept: when somebody looked. Nobody reads them.
 _OWN = """
-CREATE TABLE gone (login TEXT PRIMARY KEY, since REAL) WITHOUT ROWID;
+CREATE TABLE gone (
+    login TEXT, uid INTEGER, since REAL, PRIMARY KEY (login, uid)
+) WITHOUT ROWID;
 CREATE TABLE swept (at REAL);
 """
 _ROW = "SELECT login, uid, at, plan, project, key, status, until, first, links FROM person"
@@ -44,7 +46,12 @@ class Writer:
         self._database = sqlite3.connect(
             os.path.join(state, FILE), isolation_level=None, check_same_thread=False
         )
-        self._database.executescript("PRAGMA journal_mode = DELETE; PRAGMA synchronous = FULL")
+        # EXTRA: the journal's end is on the disk too, which is what commits; with FULL, a loss of
+        # power might bring the journal back, and with it what was there before. And what is removed
+        # is overwritten.
+        self._database.executescript(
+            "PRAGMA journal_mode = DELETE; PRAGMA synchronous = EXTRA; PRAGMA secure_delete = ON"
+        )
         (version,) = self._database.execute("PRAGMA user_version").fetchone()
         if version not in (0, VERSION):
             raise OSError(f"{FILE} is of version {version}, and this program writes {VERSION}")
@@ -88,10 +95,16 @@ class Writer:
             self._spend(uid, limits.per_hour, now)
             return self._put(after)
 
-    def remove(self, login: str) -> None:
-        """Drop what `login` has published, if anything."""
+    def remove(self, login: str) -> bool:
+        """Drop what `login` has published; return whether there was anything. If not, nothing is
+        written, and no reader is told: who removes again and again gives nobody any work.
+        """
+        found = self._database.execute("SELECT 1 FROM person WHERE login = ?", (login,))
+        if found.fetchone() is None:
+            return False
         with self._transaction():
             self._database.execute("DELETE FROM person WHERE login = ?", (login,))
+        return True
 
     def count(self) -> int:
         """Return how many users have an entry."""
@@ -105,21 +118,23 @@ class Writer:
             return []
         return self._database.execute("SELECT login, uid FROM person").fetchall()
 
-    def sweep(self, missing: set[str], now: float) -> list[str]:
-        """Note whose accounts are `missing`; drop the entries, and return the logins, of those that
-        have been for KEEP_GONE seconds: for less, NSS may have failed.
+    def sweep(self, missing: set[tuple[str, int]], now: float) -> list[str]:
+        """Note whose accounts are `missing`, by login and uid; drop the entries, and return the
+        logins, of those that have been for KEEP_GONE seconds.
         """
-        noted = dict(self._database.execute("SELECT login, since FROM gone").fetchall())
-        over = [login for login in missing if now - noted.get(login, now) >= KEEP_GONE]
-        left = [(login, min(now, noted.get(login, now))) for login in missing.difference(over)]
+        rows = self._database.execute("SELECT login, uid, since FROM gone").fetchall()
+        noted = {(login, uid): since for login, uid, since in rows}
+        over = [who for who in missing if now - noted.get(who, now) >= KEEP_GONE]
+        left = [(*who, min(now, noted.get(who, now))) for who in missing.difference(over)]
+        delete = "DELETE FROM person WHERE login = ? AND uid = ?"  # not of a login's new owner
         with self._transaction():
-            self._database.executemany("DELETE FROM person WHERE login = ?", [(x,) for x in over])
+            self._database.executemany(delete, over)
             self._database.execute("DELETE FROM gone")
-            self._database.executemany("INSERT INTO gone VALUES (?, ?)", left)
+            self._database.executemany("INSERT INTO gone VALUES (?, ?, ?)", left)
             self._database.execute("DELETE FROM spent WHERE hour != ?", (int(now // HOUR),))
             self._database.execute("DELETE FROM swept")
             self._database.execute("INSERT INTO swept VALUES (?)", (now,))
-        return sorted(over)
+        return sorted(login for login, _ in over)
 
     def _put(self, after: Row) -> Row | None:
         if all(text is None for text in after[3:7]):

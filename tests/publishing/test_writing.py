@@ -122,16 +122,53 @@ def test_recent_ones_come_first(writer: Writer, tmp_path: Path) -> None:
 
 
 def test_an_entry_goes_when_its_account_has_been_gone_for_long(writer: Writer) -> None:
-    for login, uid in (("alice", 1000), ("bob", 1001)):
+    alice, bob = ("alice", 1000), ("bob", 1001)
+    for login, uid in (alice, bob):
         writer.publish(login, uid, PLAN, LIMITS, 5)
-    assert writer.to_sweep(10) == [("alice", 1000), ("bob", 1001)]
-    assert writer.sweep({"bob"}, 10) == []
+    assert writer.to_sweep(10) == [alice, bob]
+    assert writer.sweep({bob}, 10) == []
     assert writer.to_sweep(11) == []  # it has been done today
     assert writer.to_sweep(10 + SWEEP_EVERY) != []
-    assert writer.sweep(set(), 100_000) == []  # NSS had failed
-    assert writer.sweep({"bob"}, 200_000) == []
-    assert writer.sweep({"bob"}, 200_000 + KEEP_GONE) == ["bob"]
+    assert writer.sweep(set(), 100_000) == []  # the account is there again
+    assert writer.sweep({bob}, 200_000) == []
+    assert writer.sweep({bob}, 200_000 + KEEP_GONE) == ["bob"]
     assert writer.count() == 1
+
+
+def test_an_account_seems_gone_no_longer_when_the_clock_is_set_back(writer: Writer) -> None:
+    bob = ("bob", 1001)
+    writer.publish(*bob, PLAN, LIMITS, 5)
+    assert writer.sweep({bob}, 5e6) == []
+    assert writer.to_sweep(1e6) == [bob]  # "today" is in the future now
+    assert writer.sweep({bob}, 1e6) == []
+    assert writer.sweep({bob}, 1e6 + KEEP_GONE) == ["bob"]
+
+
+def test_what_the_new_owner_of_a_login_has_published_meanwhile_stays(writer: Writer) -> None:
+    old = ("bob", 1001)
+    writer.publish(*old, PLAN, LIMITS, 5)
+    writer.sweep({old}, 10)
+    writer.publish("bob", 1002, PLAN, LIMITS, 10 + KEEP_GONE)
+    writer.sweep({old}, 11 + KEEP_GONE)
+    assert writer.person("bob", 1002) is not None
+
+
+def test_to_remove_nothing_writes_nothing(writer: Writer, tmp_path: Path) -> None:
+    writer.publish("alice", 1000, PLAN, LIMITS, 5)
+    before = generation(tmp_path)
+    assert not writer.remove("bob")
+    assert generation(tmp_path) == before
+    assert writer.remove("alice")
+    assert generation(tmp_path) != before
+
+
+def test_what_is_removed_is_not_left_in_the_file(writer: Writer, tmp_path: Path) -> None:
+    secret = "what nobody is to read any more " * 500  # over pages of its own
+    writer.publish("alice", 1000, Request("publish", {"plan": secret}), LIMITS, 5)
+    assert b"nobody is to read" in (tmp_path / FILE).read_bytes()
+    writer.remove("alice")
+    assert b"nobody is to read" not in (tmp_path / FILE).read_bytes()
+    assert [path.name for path in tmp_path.iterdir() if "journal" in path.name] == []
 
 
 def test_a_reader_without_a_file_finds_nobody_until_there_is_one(tmp_path: Path) -> None:
