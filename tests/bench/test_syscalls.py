@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from ..helpers import needs
+from ..helpers.published import Folder
 from . import build
-from .peers import Peer, config, ours
+from .peers import MOSHEZ, Peer, config, ours
 from .process import Server, ask
 
 FEW, MANY = 20, 420
@@ -53,6 +54,10 @@ def _count(peer: Peer, queries: int, folder: Path) -> Counter[str]:
     return Counter({row[-1]: int(row[3]) for row in rows if len(row) >= 5 and row[3].isdigit()})
 
 
+# Beside what users publish, whose changes are looked for at each query.
+PUBLISHED = f'{MOSHEZ}\n\n[[source]]\ntype = "published"'
+
+
 @pytest.mark.parametrize(
     ("log", "bound"), [(False, QUIET), (True, LOGGING)], ids=["no query log", "query log"]
 )
@@ -64,7 +69,26 @@ def test_a_query_on_the_fast_path_makes_no_more_system_calls_than_it_needs(
     if log:
         needs.right(needs.mounts_as_anybody)
     build.compiled("activate")
-    peer = ours("strace", "", config(tmp_path, log), journal=log)
+    _hold(ours("strace", "", config(tmp_path, log), journal=log), bound, tmp_path)
+
+
+def test_a_look_for_what_was_published_is_no_system_call(tmp_path: Path) -> None:
+    needs.programs("cc")
+    needs.right(needs.tracing)
+    needs.right(needs.mounts_as_anybody)
+    build.compiled("activate")
+    (tmp_path / "state").mkdir()
+    Folder(tmp_path / "state")
+    mounts = (
+        "mount -t tmpfs tmpfs /var/lib; mkdir /var/lib/fingerd-sd"
+        f"; mount --bind '{tmp_path}/state' /var/lib/fingerd-sd"
+    )
+    peer = ours("strace", "", config(tmp_path, False, PUBLISHED))
+    _hold(replace(peer, mounts=mounts), QUIET, tmp_path)
+
+
+def _hold(peer: Peer, bound: dict[str, int], tmp_path: Path) -> None:
+    """Hold the system calls of a query to `peer` against `bound`."""
     few, many = _count(peer, FEW, tmp_path), _count(peer, MANY, tmp_path)
     many.subtract(few)
     del many["total"]

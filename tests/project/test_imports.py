@@ -244,6 +244,27 @@ sys.exit(serve.serve(Path({str(config)!r}), [("127.0.0.1", 0)]))
         assert f"fingerd_sd.sources.{other}" not in imported
 
 
+def test_where_nobody_can_publish_nothing_of_that_is_imported(tmp_path: Path) -> None:
+    """The default configuration looks for a socket, and imports no more than without it."""
+    (tmp_path / "fingerd.toml").touch()
+    program = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+from fingerd_sd.sources import mounting
+mounting.PUBLISH = {str(tmp_path / "none")!r}
+from fingerd_sd.commands import building, settings
+building.ruip_of(settings.load({str(tmp_path / "fingerd.toml")!r}, None))
+print(*sys.modules)
+"""
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True, check=True
+    )
+    imported = done.stdout.split()
+    assert "fingerd_sd.sources.accounts.source" in imported
+    assert [name for name in imported if "publish" in name] == []
+    assert {"mmap", "sqlite3", "_sqlite3"} & set(imported) == set()
+
+
 # What the first client does not wait for: fingerd_sd/serving/first.py.
 LATER = {"asyncio", "logging", "pathlib", "selectors", "signal", "socket", "ssl", "threading"}
 

@@ -28,8 +28,9 @@ def has_plan(entry: Entry) -> bool:
 def plans_form(
     rows: Sequence[tuple[str, Entry]], times: Mapping[str, float], show: Collection[str], now: float
 ) -> str:
-    """Return a line for each login in `rows`: when it published, and how its plan begins. `times`:
-    by login, in seconds since the epoch, as `now` is. `show`: names out of entry.ATOMS.
+    """Return a line for each login in `rows`, at least one: when it published, and how its plan
+    begins. `times`: by login, in seconds since the epoch, as `now` is. `show`: names out of
+    entry.ATOMS.
     """
     people = [(field(login), login, entry) for login, entry in rows if isinstance(entry, Person)]
     logins = [shown for shown, _, _ in people]
