@@ -10,22 +10,29 @@ question.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import NamedTuple
 
 from fingerd_sd.config.table import Table
+from fingerd_sd.directory.cache import Cache
 from fingerd_sd.directory.source import MAX_LISTED, SourceError
 from fingerd_sd.process.threads import Pool
+from fingerd_sd.protocol.ages import stand_in
 from fingerd_sd.protocol.entry import Absent, Text
 from fingerd_sd.protocol.text import decode
 from fingerd_sd.sources.unit.place import MAX_PATH, USER, Place
 
+log = logging.getLogger(__name__)
+
 GRACE = 1.0  # seconds after the deadline, which this source keeps itself
 MAX_TIMEOUT = 3600.0  # seconds
 MAX_TTL = 365 * 86400.0  # seconds
+MAX_KEPT = 8 << 20  # octets of answers that may stand in
 MAX_OUTPUT = 1 << 20  # octets
 MAX_RUNNING = 256  # connections
 CHUNK = 65536  # octets read at once
@@ -40,6 +47,7 @@ class Options(NamedTuple):
 
     timeout: float = 5
     ttl: float = 5
+    stale: float = 86400
     max_output: int = 65536
     max_running: int = 16
 
@@ -50,6 +58,7 @@ def read(table: Table, name: str) -> UnitSource:
     options = Options(
         timeout=table.seconds("timeout", 5, 0.1, MAX_TIMEOUT),
         ttl=table.seconds("ttl", 5, 0, MAX_TTL),
+        stale=table.seconds("stale", 86400, 0, MAX_TTL),
         max_output=table.integer("max_output", 65536, 1, MAX_OUTPUT, "octets"),
         max_running=table.integer("max_running", 16, 1, MAX_RUNNING, "connections"),
     )
@@ -75,25 +84,56 @@ def _read_path(table: Table) -> Place:
 
 
 class UnitSource:
-    """Asks other units. A `Source`, which also lists them."""
+    """Asks other units. A `Source`, which also lists them. `clock`: monotonic seconds."""
 
-    def __init__(self, name: str, place: Place, options: Options = Options()) -> None:  # noqa: B008  # a frozen value
+    def __init__(
+        self,
+        name: str,
+        place: Place,
+        options: Options = Options(),  # noqa: B008  # a frozen value
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.name = name
         self.timeout = options.timeout + GRACE
         self.lifetime = options.ttl
         self._place = place
         self._options = options
+        self._clock = clock
+        self._kept: Cache[str, tuple[str, float]] = Cache(MAX_KEPT)  # a text, and since when
         self._pool = Pool(THREADS, name)
         self._places = asyncio.Semaphore(options.max_running)
 
     async def find(self, user: str) -> Text | Absent:
         """Return what the unit of `user` says. Raises SourceError if nobody listens, or the answer
-        is too long, too late or not whole.
+        is too long, too late or not whole, and no old one may stand in.
         """
         file = self._place.file(user)
         if file is None:
             return Absent("no socket can have this name")
         path = os.path.join(self._place.folder, file)
+        options = self._options
+        try:
+            found = await self._find(user, file, path)
+        except SourceError as error:
+            now = self._clock()
+            kept = self._kept.get(user, now)
+            if kept is None:
+                raise
+            log.warning(
+                "Source %s gives an old answer: %s",
+                self.name,
+                error,
+                extra={"event": "SOURCE_FAILED", "fields": {"FINGER_SOURCE": self.name}},
+            )
+            return stand_in(kept[0], now - kept[1], path, str(error), options.ttl)
+        self._kept.drop(user)
+        if isinstance(found, Text) and options.stale:
+            now = self._clock()
+            until = now + options.ttl + options.stale
+            self._kept.put(user, (found.text, now), 4 * len(found.text), until)
+        return found
+
+    async def _find(self, user: str, file: str, path: str) -> Text | Absent:
         options = self._options
         waiting = True
         try:

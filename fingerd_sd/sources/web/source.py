@@ -18,6 +18,7 @@ from fingerd_sd.config.table import Table
 from fingerd_sd.directory.cache import Cache
 from fingerd_sd.directory.source import Needs, SourceError
 from fingerd_sd.process.threads import Pool
+from fingerd_sd.protocol.ages import age_of, stand_in
 from fingerd_sd.protocol.entry import Absent, Text
 from fingerd_sd.sources.web.failures import BackOff, PageError, Site
 from fingerd_sd.sources.web.options import Credential, Options, read_options
@@ -28,12 +29,9 @@ if TYPE_CHECKING:
 
     from fingerd_sd.sources.web.client import Client, Page
 
-from fingerd_sd.sources.web.ages import age_of
-
 log = logging.getLogger(__name__)
 
 GRACE = 1.0  # seconds after the deadline: the source keeps it itself, since it may have old answers
-STANDS_IN = 5.0  # seconds that an old answer is reused before the site is asked again
 MAX_KEPT = 8 << 20  # octets of answers kept
 MAX_ABSENT = 1 << 20  # octets of absences, kept apart: guessed names push out no answer
 THREADS = 2  # for work on the processor: HTML, and the import of aiohttp
@@ -152,13 +150,7 @@ class WebSource:
         if not error.told:
             event = self._event("SOURCE_FAILED")
             log.warning("Source %s gives an old answer: %s", self.name, error, extra=event)
-        age = age_of(self._clock() - kept.at)
-        text = kept.text if kept.text.endswith("\n") else kept.text + "\n"
-        return Text(
-            f"{text}[This answer is {age} old: no newer one can be had now]\n",
-            f"{url}, {age} old, since: {error}",
-            min(STANDS_IN, self._options.ttl),
-        )
+        return stand_in(kept.text, self._clock() - kept.at, url, str(error), self._options.ttl)
 
     async def _fetch(self, url: str, kept: _Kept | None) -> Page:
         conditions = {}

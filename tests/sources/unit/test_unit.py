@@ -233,6 +233,66 @@ def test_more_than_max_running_wait_for_a_place(tmp_path: Path) -> None:
     assert 1 <= most <= 2
 
 
+# --- old answers ---
+
+
+def test_while_a_unit_fails_an_old_answer_stands_in_and_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = 1000.0
+
+    async def work() -> None:
+        nonlocal now
+        options = Options(PATIENCE, ttl=5, stale=86400)
+        asked = UnitSource("unit", Place(str(tmp_path)), options, lambda: now)
+        async with unit(tmp_path / "coffee", saying(b"2 cups")):
+            await asked.find("coffee")
+        with socket.socket(socket.AF_UNIX) as bound:
+            bound.bind(str(tmp_path / "coffee"))
+        now += 7300
+        found = await asked.find("coffee")
+        assert isinstance(found, Text)
+        assert found.text == "2 cups\n[This answer is 2 hours old: no newer one can be had now]\n"
+        assert found.lifetime is not None
+        assert found.lifetime <= 5
+        assert "nobody listens" in found.origin
+        now += 86400
+        await failure(asked)
+
+    asyncio.run(work())
+    assert [getattr(record, "event", "") for record in caplog.records] == ["SOURCE_FAILED"]
+
+
+@pytest.mark.parametrize("octets", [b"", None])
+def test_what_was_absent_since_stands_in_no_more(tmp_path: Path, octets: bytes | None) -> None:
+    async def work() -> None:
+        asked = source(tmp_path)
+        async with unit(tmp_path / "coffee", saying(b"2 cups")):
+            await asked.find("coffee")
+        if octets is not None:
+            async with unit(tmp_path / "coffee", saying(octets)):
+                await asked.find("coffee")
+        else:
+            await asked.find("coffee")
+        with socket.socket(socket.AF_UNIX) as bound:
+            bound.bind(str(tmp_path / "coffee"))
+        await failure(asked)
+
+    asyncio.run(work())
+
+
+def test_without_stale_nothing_stands_in(tmp_path: Path) -> None:
+    async def work() -> None:
+        asked = source(tmp_path, stale=0)
+        async with unit(tmp_path / "coffee", saying(b"2 cups")):
+            await asked.find("coffee")
+        with socket.socket(socket.AF_UNIX) as bound:
+            bound.bind(str(tmp_path / "coffee"))
+        await failure(asked)
+
+    asyncio.run(work())
+
+
 # --- lists ---
 
 
