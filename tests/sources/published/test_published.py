@@ -7,6 +7,7 @@ import asyncio
 import pwd
 import socket
 import threading
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ import pytest
 from fingerd_sd.config.mistakes import Mistake
 from fingerd_sd.config.table import Layer, Table
 from fingerd_sd.directory.source import News, Publishes, SourceError
-from fingerd_sd.policy.audience import PLANS, Audience
-from fingerd_sd.protocol.entry import ATOMS, Absent, Person, Status
+from fingerd_sd.policy.audience import PLANS, SESSIONS, Audience
+from fingerd_sd.protocol.entry import ATOMS, Absent, Person, Session, Status
 from fingerd_sd.publishing.client import SOCKET
 from fingerd_sd.sources import mounting
 from fingerd_sd.sources.accounts.source import AccountsSource, Options
@@ -276,6 +277,36 @@ def test_a_list_of_plans_has_whom_a_query_shows_with_a_plan(
     assert "Alice Liddell" in shown[2]
     whole = ask(ruip(source(tmp_path), audiences=[audience]), b"/W\r\n")
     assert whole.index("Login: bob") < whole.index("Login: alice")
+
+
+class LoggedIn:
+    """Sessions of a machine where alice and bob are logged in."""
+
+    def of(self, user: str) -> tuple[tuple[Session, ...], str]:
+        return (Session(datetime.fromtimestamp(NOON).astimezone(), "tty1"),), "logind"
+
+    def who(self) -> list[str]:
+        return ["alice", "bob"]
+
+
+def test_a_list_of_who_is_here_has_whom_a_query_shows(
+    tmp_path: Path, nss: dict[str, pwd.struct_passwd]
+) -> None:
+    """Both have homes that cannot be reached, and only alice has published."""
+    nss["bob"] = account("bob", 1001)
+    folder = Folder(tmp_path)
+    here: Any = LoggedIn()
+    everything = Audience(list=SESSIONS, show=frozenset(ATOMS), rate=0)
+    sources = (source(tmp_path), AccountsSource("accounts", Options(), here))
+    house = ruip(*sources, audiences=[everything], clock=lambda: 0.0)
+    assert ask(house, b"\r\n") == "No one logged on.\r\n"
+    folder.publish("alice", status="on call")
+    [_, row, _] = ask(house, b"\r\n").split("\r\n")
+    assert row.startswith("alice")
+    assert "tty1" in row
+    assert "On since" in ask(house)
+    folder.remove("alice")
+    assert ask(house, b"\r\n") == "No one logged on.\r\n"
 
 
 # --- the configuration ---
