@@ -117,6 +117,7 @@ class Publishing:
         while True:
             with suppress(Refused):  # it is logged, and STATUS= says why
                 await self._keeper.sweep()
+            self._changed()
             await asyncio.sleep(LOOK_EVERY)
 
     def _pause(self) -> None:
@@ -153,10 +154,13 @@ class Publishing:
         self._tasks.discard(task)
         self.active_at = time.monotonic()
         _tell_bug(task)
+        self._changed()
+        self._resume()
+
+    def _changed(self) -> None:
         tell, self.on_change = self.on_change, None
         if tell is not None:
             tell()
-        self._resume()
 
     async def _serve(self, sock: socket.socket) -> None:
         with sock:

@@ -92,3 +92,16 @@ def test_an_nss_that_hangs_keeps_no_keeper_from_leaving(
 
     run(scenario())
     never.set()
+
+
+def test_a_file_that_cannot_be_opened_is_told_before_anybody_publishes(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        (tmp_path / FILE).mkdir()
+        served = serve(tmp_path)
+        told = asyncio.Event()
+        served.on_change = told.set
+        await told.wait()
+        assert "nothing can be stored" in served.trouble
+        await served.close()
+
+    run(scenario())
