@@ -2,7 +2,7 @@
 """What the world sees of one user: the answer that each audience gets, and what hides the rest.
 
 It asks the same directory as finger.service, by the same configuration. But the keeper has no
-homes: an atom that only a file has is not in these answers.
+homes: an atom that only a file has is not in these answers, and that is told.
 """
 
 from __future__ import annotations
@@ -13,9 +13,12 @@ from typing import NamedTuple, TypedDict
 
 from fingerd_sd.directory.answer import of_user
 from fingerd_sd.directory.lookup import Directory
+from fingerd_sd.directory.source import Consented
 from fingerd_sd.policy.audience import Audience
 from fingerd_sd.protocol.entry import Person
-from fingerd_sd.publishing.wire import ATOMS
+from fingerd_sd.publishing.wire import ATOMS, TEXTS
+
+_NO_HOMES = "a file that finger may read is shown all the same, which is not known here"
 
 
 class Seen(NamedTuple):
@@ -42,14 +45,19 @@ async def _view(directory: Directory, audience: Audience, login: str) -> View:
     finding = await directory.find(login, audience.name)
     answer = of_user(finding, audience, time.time())
     text = answer.octets.decode("utf-8").replace("\r\n", "\n")
-    if not finding.entries:
-        return View(
-            audience=audience.name, text=text, hidden={"everything": "; ".join(finding.steps)}
-        )
+    homes = any(
+        isinstance(source, Consented) and (not audiences or audience.name in audiences)
+        for source, audiences in directory.sources
+    )
     hidden = {}
+    if not finding.entries:
+        why = (*finding.steps, *([_NO_HOMES] if homes else ()))
+        hidden["everything"] = "; ".join(why)
     for entry in finding.entries:
-        for atom in ATOMS:
-            has = isinstance(entry, Person) and getattr(entry, atom) is not None
-            if has and atom not in audience.show:
+        for atom in ATOMS if isinstance(entry, Person) else ():
+            is_there = getattr(entry, atom) is not None
+            if is_there and atom not in audience.show:
                 hidden[atom] = f'not in show of the audience "{audience.name}"'
+            elif homes and not is_there and atom in audience.show and atom in TEXTS:
+                hidden[atom] = f"not published; {_NO_HOMES}"
     return View(audience=audience.name, text=text, hidden=hidden)
