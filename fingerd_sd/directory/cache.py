@@ -87,4 +87,7 @@ class Current(Cache[K, V]):
         if news != self._heard:
             self._heard = news
             self.clear()
-        return Cache.get(self, key, now)
+        kept = self._kept.get(key)
+        if kept is not None and kept[1] >= now:
+            return kept[0]
+        return Cache.get(self, key, now)  # whatever else there is to do
