@@ -20,7 +20,21 @@ SCRIPTS = {
     "looks": (
         "#!/bin/sh\nls /home | wc -l\nls /sys/class/net\nid -un\nls -l /proc/self/fd | wc -l\n"
     ),
+    "calls": (
+        "#!/usr/bin/python3\nimport socket\n"
+        "for family in socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK:\n"
+        "    try:\n        socket.socket(family)\n        print('a socket')\n"
+        "    except OSError as error:\n        print(error.errno)\n"
+    ),
+    "writes": (
+        "#!/bin/sh\nfor place in /etc /run /run/finger /var/lib; do\n"
+        "    (echo x >$place/x) && echo $place\ndone\nexit 0\n"
+    ),
+    "forks": "#!/bin/sh\nsleep 3600 &\nsleep 3600 &\necho forked\n",
 }
+EXAMPLE = "/usr/local/share/doc/fingerd-sd/examples/items/coffee"
+LISTED = UNITS + '[[audience]]\nname = "all"\nnetworks = ["0.0.0.0/0", "::/0"]\nlist = true\n'
+NO_SUCH_FAMILY = b"97\r\n"  # EAFNOSUPPORT
 
 
 @pytest.fixture
@@ -29,14 +43,14 @@ def items(finger: Finger) -> Iterator[Finger]:
     machine = finger.machine
     for name, script in SCRIPTS.items():
         machine.write(f"/etc/fingerd-sd/items/{name}", script, mode=0o755)
-        machine.systemctl("enable", "--now", "--quiet", f"finger-item@{name}.socket")
+    sockets = [f"finger-item@{name}.socket" for name in SCRIPTS]
+    machine.systemctl("enable", "--now", "--quiet", *sockets)
     finger.serve(UNITS)
     try:
         yield finger
     finally:
-        for name in SCRIPTS:
-            machine.systemctl("disable", "--now", "--quiet", f"finger-item@{name}.socket")
-            machine.systemctl("stop", f"finger-item@{name}.service", check=False)
+        machine.systemctl("disable", "--now", "--quiet", *sockets)
+        machine.systemctl("stop", "finger-item@*.service", check=False)
 
 
 def test_an_item_answers_again_and_again(items: Finger) -> None:
@@ -71,6 +85,43 @@ def test_an_item_sees_no_home_and_no_network(items: Finger) -> None:
     assert (homes, links) == ("0", ["lo"])
     assert user not in ("root", "fingerd-sd")
     assert int(descriptors) <= 6
+
+
+def test_an_item_can_open_no_socket_of_the_network(items: Finger) -> None:
+    assert items.ask("calls") == 3 * NO_SUCH_FAMILY
+
+
+def test_an_item_can_write_nothing_that_stays(items: Finger) -> None:
+    assert items.ask("writes") == ABSENT  # it has said nothing, and ended well
+
+
+def test_an_item_leaves_no_process(items: Finger) -> None:
+    assert items.ask("forks") == b"forked\r\n"
+    unit = "finger-item@forks.service"
+    wait_for(lambda: items.state(unit) in ("inactive", "failed"), "it to end", note=items.diary)
+    assert items.machine.run("ps", "-C", "sleep", check=False).status == 1
+
+
+def test_an_item_is_bounded(items: Finger) -> None:
+    unit = "finger-item@coffee.service"
+    bounds = {"TasksMax": "16", "MemoryMax": str(64 << 20), "RuntimeMaxUSec": "15s"}
+    assert {name: items.machine.show(unit, name) for name in bounds} == bounds
+
+
+def test_a_list_has_the_items_that_answer(items: Finger) -> None:
+    items.serve(LISTED)
+    items.machine.systemctl("reload", "finger.service")
+    said = items.ask("").decode()
+    assert "2 cups" in said
+    assert "tea" not in said
+
+
+def test_the_example_of_an_item_answers(items: Finger) -> None:
+    items.machine.run("install", "-m", "755", EXAMPLE, "/etc/fingerd-sd/items/coffee")
+    assert re.fullmatch(
+        r"Coffee machine, asked at \d\d:\d\d\.\r\nEspresso  12 cups\r\nTea       sold out\r\n",
+        items.ask("coffee").decode(),
+    )
 
 
 def test_the_exposure_of_an_item_is_small(items: Finger) -> None:
