@@ -9,19 +9,19 @@ logs people in must be set up to write it), so that no answer ever says "never l
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import quote
 
+from fingerd_sd.config.mistakes import File
 from fingerd_sd.protocol.entry import Login
 from fingerd_sd.protocol.text import decode
 from fingerd_sd.sources.accounts.moment import moment
 from fingerd_sd.sources.accounts.utmp import LASTLOG, WTMP, Record, last_in_lastlog, last_in_wtmp
 
-WTMPDB = (Path("/var/log/wtmp.db"), Path("/var/lib/wtmpdb/wtmp.db"))
-LASTLOG2 = Path("/var/lib/lastlog/lastlog2.db")
+WTMPDB = ("/var/log/wtmp.db", "/var/lib/wtmpdb/wtmp.db")
+LASTLOG2 = "/var/lib/lastlog/lastlog2.db"
 MAX_STEPS = 20_000_000  # of SQLite's machine for one question: about half a second
 MAX_FIELD = 256  # characters of a terminal or host: as much as utmp holds
 
@@ -38,10 +38,10 @@ _LASTLOG2_QUERY = (
 class Records(NamedTuple):
     """Where records of logins are."""
 
-    wtmpdb: tuple[Path, ...] = WTMPDB
-    lastlog2: Path = LASTLOG2
-    lastlog: Path = LASTLOG
-    wtmp: Path = WTMP
+    wtmpdb: tuple[File, ...] = WTMPDB
+    lastlog2: File = LASTLOG2
+    lastlog: File = LASTLOG
+    wtmp: File = WTMP
 
 
 HERE = Records()
@@ -74,7 +74,7 @@ def last_login(uid: int, user: str, records: Records = HERE) -> tuple[Login | No
 
 def _readers(
     uid: int, user: str, records: Records
-) -> Iterator[tuple[Path, Callable[[], Record | None]]]:
+) -> Iterator[tuple[File, Callable[[], Record | None]]]:
     for path in records.wtmpdb:
         yield path, lambda path=path: _ask(path, _WTMPDB_QUERY, user)  # type: ignore[misc]
     yield records.lastlog2, lambda: _ask(records.lastlog2, _LASTLOG2_QUERY, user)
@@ -82,11 +82,12 @@ def _readers(
     yield records.wtmp, lambda: last_in_wtmp(user, records.wtmp)
 
 
-def _ask(path: Path, query: str, user: str) -> Record | None:
+def _ask(path: File, query: str, user: str) -> Record | None:
     """Return the one row of `query` for `user`. Raises OSError or ValueError if that fails."""
-    if not path.exists():
+    if not os.path.exists(path):
         raise FileNotFoundError
     import sqlite3  # only if there is such a file: importing takes 6 ms
+    from urllib.parse import quote
 
     try:
         database = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=0.5)

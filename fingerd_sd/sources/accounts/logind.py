@@ -13,7 +13,6 @@ import math
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ TIMEOUT = 1.0  # seconds for the whole exchange, which usually takes 3 ms
 MAX_SESSIONS = 1024  # asked for; more people than one machine has at once
 MAX_REQUESTS = 32  # under way at once: logind answers one after the other
 
-SYSTEM_BUS = Path("/run/dbus/system_bus_socket")  # unless DBUS_SYSTEM_BUS_ADDRESS says otherwise
+SYSTEM_BUS = "/run/dbus/system_bus_socket"  # unless DBUS_SYSTEM_BUS_ADDRESS says otherwise
 
 _NAME = "org.freedesktop.login1"
 _PATH = "/org/freedesktop/login1"
@@ -48,7 +47,7 @@ def logged_in(address: str | None = None) -> list[LoggedIn]:
 
     Raises OSError if there is no logind, no dbus-fast, or no answer within TIMEOUT.
     """
-    if not (address or "DBUS_SYSTEM_BUS_ADDRESS" in os.environ or SYSTEM_BUS.exists()):
+    if not (address or "DBUS_SYSTEM_BUS_ADDRESS" in os.environ or os.path.exists(SYSTEM_BUS)):
         raise OSError("there is no system bus")  # without a tenth of a second of importing
     try:
         return asyncio.run(_logged_in(address))

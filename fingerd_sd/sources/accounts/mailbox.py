@@ -11,15 +11,15 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Sequence
-from pathlib import Path
 
+from fingerd_sd.config.mistakes import File
 from fingerd_sd.protocol.entry import Mail
 from fingerd_sd.sources.accounts.moment import moment
 
-SPOOLS = (Path("/var/mail"), Path("/var/spool/mail"))  # the first that is there
+SPOOLS = ("/var/mail", "/var/spool/mail")  # the first that is there
 
 
-def mail_state(login: str, spools: Sequence[Path] = SPOOLS) -> tuple[Mail | None, str]:
+def mail_state(login: str, spools: Sequence[File] = SPOOLS) -> tuple[Mail | None, str]:
     """Return the state of the mailbox of `login`, None if it cannot be known, and its origin.
 
     No file, or an empty one, is an empty mailbox. If there is no spool, nothing is known, since
@@ -30,9 +30,9 @@ def mail_state(login: str, spools: Sequence[Path] = SPOOLS) -> tuple[Mail | None
     spool = next(filter(os.path.isdir, spools), None)
     if spool is None:
         return None, f"no {' or '.join(map(str, spools))}"
-    box = spool / login
+    box = os.path.join(spool, login)
     try:
-        status = box.stat(follow_symlinks=False)
+        status = os.stat(box, follow_symlinks=False)
         keeps_no_times = os.statvfs(spool).f_flag & os.ST_NOATIME
     except FileNotFoundError:
         return Mail(), f"no {box}"

@@ -17,9 +17,9 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from pathlib import Path
 from typing import NamedTuple
 
+from fingerd_sd.config.mistakes import File
 from fingerd_sd.process.systemd import LoginMonitor
 from fingerd_sd.process.threads import Pool
 from fingerd_sd.protocol.entry import Session
@@ -34,7 +34,7 @@ TIMEOUT = 1.5  # seconds that an answer waits for the list of sessions; then it 
 KEPT = 10.0  # seconds that a list is kept if systemd tells of changes: idle times age
 KEPT_UNTOLD = 1.0  # seconds that a list is kept if not
 BACK_OFF = 10.0  # seconds without another question after there was no answer
-DEVICES = Path("/dev")
+DEVICES = "/dev"
 GROUP_WRITE = stat.S_IWGRP  # what mesg(1) sets: write(1) runs as the group of terminals
 
 _TTY = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*")  # a name below /dev, and nowhere else
@@ -50,7 +50,7 @@ class Reader:
     def __init__(
         self,
         address: str | None = None,
-        path: Path = utmp.UTMP,
+        path: File = utmp.UTMP,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._address = address
@@ -80,7 +80,7 @@ class Reader:
         )
 
 
-def complete(seen: Sequence[LoggedIn], now: float, devices: Path = DEVICES) -> list[Session]:
+def complete(seen: Sequence[LoggedIn], now: float, devices: File = DEVICES) -> list[Session]:
     """Return `seen` with what their terminals say, the oldest first. It blocks. `now`: seconds
     since the epoch. As in finger(1), idle is the time since the terminal was last read from.
     """
@@ -101,11 +101,11 @@ def complete(seen: Sequence[LoggedIn], now: float, devices: Path = DEVICES) -> l
     return sorted(sessions, key=lambda session: (session.since, session.tty or ""))
 
 
-def _device(tty: str | None, devices: Path) -> os.stat_result | None:
+def _device(tty: str | None, devices: File) -> os.stat_result | None:
     if not tty or not _TTY.fullmatch(tty):
         return None
     try:
-        status = os.stat(devices / tty, follow_symlinks=False)
+        status = os.stat(os.path.join(devices, tty), follow_symlinks=False)
     except OSError:
         return None
     return status if stat.S_ISCHR(status.st_mode) else None

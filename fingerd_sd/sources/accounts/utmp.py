@@ -12,14 +12,14 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
+from fingerd_sd.config.mistakes import File
 from fingerd_sd.protocol.text import decode
 
-UTMP = Path("/run/utmp")
-WTMP = Path("/var/log/wtmp")
-LASTLOG = Path("/var/log/lastlog")
+UTMP = "/run/utmp"
+WTMP = "/var/log/wtmp"
+LASTLOG = "/var/log/lastlog"
 
 MAX_UTMP = 1 << 22  # octets read of utmp: eleven thousand terminals
 MAX_WTMP = 1 << 22  # octets read of wtmp, from its end: the last ten thousand records
@@ -45,21 +45,21 @@ class Record(NamedTuple):
     host: str
 
 
-def logged_in(path: Path = UTMP) -> list[Record]:
+def logged_in(path: File = UTMP) -> list[Record]:
     """Return the logins that last. Raises OSError if utmp cannot be read."""
-    with path.open("rb") as stream:
+    with open(path, "rb") as stream:
         octets = stream.read(MAX_UTMP)
     return list(_logins(octets))
 
 
-def last_in_wtmp(user: str, path: Path = WTMP) -> Record | None:
+def last_in_wtmp(user: str, path: File = WTMP) -> Record | None:
     """Return the last login of `user` in the last MAX_WTMP octets of wtmp.
 
     Raises OSError if it cannot be read.
     """
     name = os.fsencode(user)
     step = _BLOCK - _BLOCK % RECORD.size
-    with path.open("rb") as stream:
+    with open(path, "rb") as stream:
         end = stream.seek(0, os.SEEK_END)
         end -= end % RECORD.size
         first = max(0, end - MAX_WTMP // RECORD.size * RECORD.size)
@@ -73,12 +73,12 @@ def last_in_wtmp(user: str, path: Path = WTMP) -> Record | None:
     return None
 
 
-def last_in_lastlog(uid: int, user: str, path: Path = LASTLOG) -> Record | None:
+def last_in_lastlog(uid: int, user: str, path: File = LASTLOG) -> Record | None:
     """Return the last login of `uid`, or None if lastlog has none. `user`: the name to give it.
 
     The file is sparse and as long as the highest uid needs. Raises OSError if it cannot be read.
     """
-    with path.open("rb") as stream:
+    with open(path, "rb") as stream:
         stream.seek(uid * LASTLOG_RECORD.size)
         octets = stream.read(LASTLOG_RECORD.size)
     if len(octets) < LASTLOG_RECORD.size:

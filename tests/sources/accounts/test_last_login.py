@@ -61,22 +61,22 @@ def login(seconds: int, tty: str | None = None, host: str | None = None) -> Logi
 
 def test_lastlog_tells_it(records: Records) -> None:
     entries = {UID - 1: lastlog(1, "no", "no"), UID: lastlog(NOW, "pts/4", "host")}
-    write_lastlog(records.lastlog, entries)
+    write_lastlog(Path(records.lastlog), entries)
     assert last_login(UID, "alice", records) == (
         login(NOW, "pts/4", "host"),
-        str(records.lastlog),
+        str(Path(records.lastlog)),
     )
 
 
 @pytest.mark.parametrize("uid", [UID + 1, UID - 1, 60000, 2**32 - 2])
 def test_who_is_not_in_lastlog_is_not_known(records: Records, uid: int) -> None:
-    write_lastlog(records.lastlog, {UID: lastlog(NOW, "pts/4")})
-    assert last_login(uid, "alice", records) == (None, f"{records.lastlog} has none")
+    write_lastlog(Path(records.lastlog), {UID: lastlog(NOW, "pts/4")})
+    assert last_login(uid, "alice", records) == (None, f"{Path(records.lastlog)} has none")
 
 
 def test_wtmp_tells_the_last_of_many(records: Records) -> None:
     others = [utmp(f"user{number}", "pts/1", NOW + number) for number in range(1000)]
-    records.wtmp.write_bytes(
+    Path(records.wtmp).write_bytes(
         utmp("alice", "pts/0", NOW - HOUR)
         + utmp("alice", "pts/7", NOW, "203.0.113.7")
         + b"".join(others)
@@ -89,14 +89,14 @@ def test_wtmp_tells_the_last_of_many(records: Records) -> None:
 def test_wtmp_is_not_read_without_end(records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(records_of_logins, "MAX_WTMP", 100 * records_of_logins.RECORD.size)
     others = b"".join(utmp("bob", "pts/1", NOW) for _ in range(100))
-    records.wtmp.write_bytes(utmp("alice", "pts/0", NOW) + others)
+    Path(records.wtmp).write_bytes(utmp("alice", "pts/0", NOW) + others)
     assert last_login(UID, "alice", records)[0] is None
     assert last_login(UID, "bob", records)[0] is not None
 
 
 def test_wtmpdb_tells_it(records: Records) -> None:
     write_wtmpdb(
-        records.wtmpdb[0],
+        Path(records.wtmpdb[0]),
         (3, "alice", NOW - HOUR, "pts/1", "old"),
         (3, "alice", NOW, "pts/2", "2001:db8::7"),
         (3, "bob", NOW + HOUR, "pts/3", "bob's"),
@@ -104,24 +104,24 @@ def test_wtmpdb_tells_it(records: Records) -> None:
     )
     assert last_login(UID, "alice", records) == (
         login(NOW, "pts/2", "2001:db8::7"),
-        str(records.wtmpdb[0]),
+        str(Path(records.wtmpdb[0])),
     )
     assert last_login(UID, "nobody", records)[0] is None
 
 
 def test_lastlog2_tells_it(records: Records) -> None:
-    with database(records.lastlog2, LASTLOG2) as connection:
+    with database(Path(records.lastlog2), LASTLOG2) as connection:
         connection.execute("INSERT INTO Lastlog2 VALUES ('alice', ?, 'tty2', NULL, 'login')", [NOW])
         connection.execute("INSERT INTO Lastlog2 VALUES ('bob', 0, NULL, NULL, NULL)")
-    assert last_login(UID, "alice", records) == (login(NOW, "tty2"), str(records.lastlog2))
+    assert last_login(UID, "alice", records) == (login(NOW, "tty2"), str(Path(records.lastlog2)))
     assert last_login(UID, "bob", records)[0] is None
 
 
 def test_of_several_records_the_newest_counts(records: Records) -> None:
-    write_lastlog(records.lastlog, {UID: lastlog(NOW - HOUR, "pts/1")})
-    records.wtmp.write_bytes(utmp("alice", "pts/2", NOW))
-    write_wtmpdb(records.wtmpdb[0], (3, "alice", NOW - 2 * HOUR, "pts/3", ""))
-    assert last_login(UID, "alice", records) == (login(NOW, "pts/2"), str(records.wtmp))
+    write_lastlog(Path(records.lastlog), {UID: lastlog(NOW - HOUR, "pts/1")})
+    Path(records.wtmp).write_bytes(utmp("alice", "pts/2", NOW))
+    write_wtmpdb(Path(records.wtmpdb[0]), (3, "alice", NOW - 2 * HOUR, "pts/3", ""))
+    assert last_login(UID, "alice", records) == (login(NOW, "pts/2"), str(Path(records.wtmp)))
 
 
 def test_without_any_record_nothing_is_known(records: Records) -> None:
@@ -129,15 +129,15 @@ def test_without_any_record_nothing_is_known(records: Records) -> None:
 
 
 def test_a_database_that_is_none_is_passed_over(records: Records) -> None:
-    records.wtmpdb[0].write_bytes(b"no database" * 1000)
-    records.lastlog2.mkdir()
-    records.lastlog.write_bytes(b"short")
-    records.wtmp.write_bytes(utmp("alice", "pts/2", NOW))
+    Path(records.wtmpdb[0]).write_bytes(b"no database" * 1000)
+    Path(records.lastlog2).mkdir()
+    Path(records.lastlog).write_bytes(b"short")
+    Path(records.wtmp).write_bytes(utmp("alice", "pts/2", NOW))
     assert last_login(UID, "alice", records)[0] == login(NOW, "pts/2")
 
 
 def test_a_database_of_another_shape_is_passed_over(records: Records) -> None:
-    with database(records.wtmpdb[0], "CREATE TABLE other(x)"):
+    with database(Path(records.wtmpdb[0]), "CREATE TABLE other(x)"):
         pass
     found, why = last_login(UID, "alice", records)
     assert found is None
@@ -145,14 +145,14 @@ def test_a_database_of_another_shape_is_passed_over(records: Records) -> None:
 
 
 def test_a_name_is_never_part_of_a_question_to_a_database(records: Records) -> None:
-    write_wtmpdb(records.wtmpdb[0], (3, "alice", NOW, "pts/2", ""))
+    write_wtmpdb(Path(records.wtmpdb[0]), (3, "alice", NOW, "pts/2", ""))
     for name in ("' OR '1'='1", "alice'--", "%", "_____", "a*"):
         assert last_login(UID, name, records)[0] is None
 
 
 def test_a_database_that_is_locked_is_passed_over(records: Records) -> None:
-    write_wtmpdb(records.wtmpdb[0], (3, "alice", NOW, "pts/2", ""))
-    with closing(sqlite3.connect(records.wtmpdb[0])) as connection:
+    write_wtmpdb(Path(records.wtmpdb[0]), (3, "alice", NOW, "pts/2", ""))
+    with closing(sqlite3.connect(Path(records.wtmpdb[0]))) as connection:
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         connection.execute("BEGIN EXCLUSIVE")
         found, why = last_login(UID, "alice", records)
@@ -162,11 +162,11 @@ def test_a_database_that_is_locked_is_passed_over(records: Records) -> None:
 
 def test_what_somebody_wrote_into_a_record_is_bounded_and_no_error(records: Records) -> None:
     write_wtmpdb(
-        records.wtmpdb[0],
+        Path(records.wtmpdb[0]),
         (3, "alice", NOW, "t" * (1 << 20), "\x1b[31m" + "h" * (1 << 20)),
         (3, "far", 2**40, "", ""),
     )
-    with database(records.lastlog2, LASTLOG2) as connection:
+    with database(Path(records.lastlog2), LASTLOG2) as connection:
         connection.execute("INSERT INTO Lastlog2 VALUES ('far', 9e18, x'ff1b', 7, '')")
     found, _ = last_login(UID, "alice", records)
     assert found is not None
