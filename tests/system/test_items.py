@@ -32,7 +32,7 @@ SCRIPTS = {
     ),
     "forks": "#!/bin/sh\nsleep 3600 &\nsleep 3600 &\necho forked\n",
 }
-EXAMPLE = "/usr/local/share/doc/fingerd-sd/examples/items/coffee"
+EXAMPLES = "/usr/local/share/doc/fingerd-sd/examples"
 LISTED = UNITS + '[[audience]]\nname = "all"\nnetworks = ["0.0.0.0/0", "::/0"]\nlist = true\n'
 NO_SUCH_FAMILY = b"97\r\n"  # EAFNOSUPPORT
 
@@ -91,6 +91,19 @@ def test_an_item_can_open_no_socket_of_the_network(items: Finger) -> None:
     assert items.ask("calls") == 3 * NO_SUCH_FAMILY
 
 
+def test_a_drop_in_opens_the_network_for_one_item(items: Finger) -> None:
+    machine, folder = items.machine, "/run/systemd/system/finger-item@calls.service.d"
+    machine.run("mkdir", "-p", folder)
+    try:
+        machine.run("cp", f"{EXAMPLES}/finger-item@.service.d/network.conf", folder)
+        machine.systemctl("daemon-reload")
+        assert items.ask("calls") == 2 * b"a socket\r\n" + NO_SUCH_FAMILY
+        assert machine.show("finger-item@looks.service", "PrivateNetwork") == "yes"
+    finally:
+        machine.run("rm", "-r", folder)
+        machine.systemctl("daemon-reload")
+
+
 def test_an_item_can_write_nothing_that_stays(items: Finger) -> None:
     assert items.ask("writes") == ABSENT  # it has said nothing, and ended well
 
@@ -117,7 +130,8 @@ def test_a_list_has_the_items_that_answer(items: Finger) -> None:
 
 
 def test_the_example_of_an_item_answers(items: Finger) -> None:
-    items.machine.run("install", "-m", "755", EXAMPLE, "/etc/fingerd-sd/items/coffee")
+    example = f"{EXAMPLES}/items/coffee"
+    items.machine.run("install", "-m", "755", example, "/etc/fingerd-sd/items/coffee")
     assert re.fullmatch(
         r"Coffee machine, asked at \d\d:\d\d\.\r\nEspresso  12 cups\r\nTea       sold out\r\n",
         items.ask("coffee").decode(),
