@@ -17,6 +17,7 @@ from .package import DROP_IN, install, version
 AS_A_USER_DOES = TREE / "packaging/debian/tests/as-a-user-does"
 ROUNDS = 2  # upgrades, and as many ways back
 CLIENTS = 4
+UNITS = '[[source]]\ntype = "unit"\npath = "/run/finger/{user}"\n'
 PAUSE = 0.005  # seconds between two queries of one client
 
 
@@ -124,11 +125,16 @@ def test_removing_closes_the_port_and_keeps_the_configuration(finger: Finger) ->
 
 
 def test_purging_leaves_no_file(finger: Finger, clean: frozenset[str]) -> None:
-    finger.machine.write(DROP_IN, MOSHEZ)
-    finger.machine.systemctl("enable", "--now", SOCKET)
+    item = "/usr/share/doc/fingerd-sd/examples/items/coffee"
+    finger.machine.run("install", "-m", "755", item, "/etc/fingerd-sd/items/coffee")
+    finger.machine.write(DROP_IN, MOSHEZ + UNITS)
+    finger.machine.systemctl("enable", "--now", SOCKET, "finger-item@coffee.socket")
     assert finger.ask("moshez") == HAPPY
+    assert finger.ask("coffee").startswith(b"Coffee machine")
     finger.machine.run("apt-get", "purge", "--yes", "fingerd-sd")
     left = project.files(finger.machine) - clean
     assert sorted(left) == []
     assert version(finger.machine) == ""
     assert finger.machine.show(SERVICE, "LoadState") == "not-found"
+    assert finger.state("finger-item@coffee.socket") == "inactive"
+    assert finger.machine.run("ls", "/run/finger", check=False).stdout == ""
