@@ -11,25 +11,28 @@ import logging
 import os
 import socket
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from fingerd_sd.commands.building import FINGER, First, log_to, ruip_of
 from fingerd_sd.commands.exits import EX_CONFIG, EX_OK, EX_UNAVAILABLE, EX_USAGE
 from fingerd_sd.commands.settings import Settings, load_from
 from fingerd_sd.config.mistakes import ConfigError, File
-from fingerd_sd.directory.answer import Answer
+from fingerd_sd.directory.answer import FOUND, Answer
 from fingerd_sd.directory.ruip import Ruip
 from fingerd_sd.policy.rules import Client
 from fingerd_sd.process.journal import Journal, open_journal
 from fingerd_sd.process.life import Service
 from fingerd_sd.process.systemd import ActivationError, Notifier, passed_sockets, watchdog_interval
+from fingerd_sd.protocol.query import parse
 from fingerd_sd.serving.finger import Finger, Setup
+from fingerd_sd.serving.server import QueryLog
 from fingerd_sd.serving.waiting.loop import Loop
 from fingerd_sd.sources import find_packages
 
 if TYPE_CHECKING:
     from fingerd_sd.process.pressure import Pressure
+    from fingerd_sd.publishing.tally import Tally
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +84,8 @@ def run(config: File | None, listen: Sequence[tuple[str, int]], first: First | N
     )
     with asyncio.Runner(loop_factory=Loop) as runner:
         runner.run(service.run())
+    if _tally.cache_info().currsize:
+        _tally().rest()
     return EX_OK
 
 
@@ -135,13 +140,36 @@ def _setup(loaded: Settings, ruip: Ruip, journal: Journal) -> Setup:
             )
         )
 
+    log_query: QueryLog | None = query_log if loaded.log_queries else None
+    if loaded.publish is not None and loaded.publish.who:
+        log_query = _counting(_tally(), log_query)
     return Setup(
         ruip,
         loaded.limits,
-        query_log if loaded.log_queries else None,
+        log_query,
         loaded.idle_exit,
         loaded.warnings,
     )
+
+
+def _counting(tally: Tally, log_query: QueryLog | None) -> QueryLog:
+    """Return a query log that also counts who was asked for, of those who have published."""
+
+    def count(answer: Answer, client: Client, sent: int, usec: int) -> None:
+        if answer.result == FOUND and answer.source.startswith("published"):
+            tally.count(parse(answer.query.encode()).user, client.address)
+        if log_query is not None:
+            log_query(answer, client, sent, usec)
+
+    return count
+
+
+@cache
+def _tally() -> Tally:
+    """Return the one tally of this process, however often the configuration is read."""
+    from fingerd_sd.publishing.tally import Tally
+
+    return Tally()
 
 
 def _pressure(environment: Mapping[str, str]) -> Pressure | None:

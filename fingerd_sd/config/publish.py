@@ -11,12 +11,14 @@ MAX_PEOPLE = 10_000_000
 
 class PublishKeys(NamedTuple):
     """All of `[publish]`. `max_size`: octets of all texts of one user; `max_people`: users with an
-    entry; `per_hour`: how often a user may publish in an hour, 0 for no limit.
+    entry; `per_hour`: how often a user may publish in an hour, 0 for no limit. `who`: whether users
+    are told how often they were asked for.
     """
 
     max_size: int = 65536
     max_people: int = 10_000
     per_hour: int = 60
+    who: bool = False
 
 
 def read_publish(table: Table) -> PublishKeys:
@@ -26,6 +28,7 @@ def read_publish(table: Table) -> PublishKeys:
         max_size=table.integer("max_size", standard.max_size, 1024, MAX_SIZE, "octets"),
         max_people=table.integer("max_people", standard.max_people, 1, MAX_PEOPLE, "people"),
         per_hour=table.integer("per_hour", standard.per_hour, 0, 1_000_000, "publishes"),
+        who=table.boolean("who", False),
     )
     table.close()
     return keys

@@ -27,14 +27,14 @@ class NotReached(Exception):  # noqa: N818  # a state of the machine, no fault
         self.refused = refused
 
 
-def exchange(path: str, request: bytes) -> bytes:
+def exchange(path: str, request: bytes, timeout: float = TIMEOUT) -> bytes:
     """Send `request` to the keeper whose socket is `path`; return all that it sends back.
 
     Raises NotReached if it cannot be reached, or breaks off before its line is whole.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        until = time.monotonic() + TIMEOUT
-        connection.settimeout(TIMEOUT)
+        until = time.monotonic() + timeout
+        connection.settimeout(timeout)
         try:
             connection.connect(path)
         except OSError as error:

@@ -18,6 +18,7 @@ from typing import NamedTuple, TypeVar
 
 from fingerd_sd.config.publish import PublishKeys
 from fingerd_sd.process.threads import Pool
+from fingerd_sd.publishing import tally
 from fingerd_sd.publishing.views import Seen, views
 from fingerd_sd.publishing.wire import (
     FULL,
@@ -42,11 +43,14 @@ NSS_TIMEOUT = 10.0  # seconds to learn who a user is
 
 
 class Rules(NamedTuple):
-    """What the keeper goes by: `[publish]`, and the uids that may publish, both included."""
+    """What the keeper goes by: `[publish]`, the uids that may publish, both included, and the one
+    that tells who asked, which is finger.service's; None: nobody.
+    """
 
     limits: PublishKeys
     min_uid: int = 1000
     max_uid: int = 60000
+    server_uid: int | None = None
 
 
 class Keeper:
@@ -69,6 +73,9 @@ class Keeper:
         """
         login = f"uid {uid}"
         try:
+            if uid == self.rules.server_uid and (counts := tally.told(octets)) is not None:
+                await self._write(lambda writer: writer.note(counts, time.time()))
+                return well(at=time.time(), person=None)
             asked = request(octets)
             login = await self._login_of(uid)
             return await self._do(login, uid, asked)
@@ -120,7 +127,10 @@ class Keeper:
             return well(at=stored.at if stored else now, person=_told(stored))
         stored = await self._write(lambda writer: writer.person(login, uid))
         self.counts["shown"] += 1
-        return well(at=now, person=_told(stored), seen=await views(self.seen, login))
+        who = None
+        if asked.who and self.rules.limits.who:
+            who = await self._write(lambda writer: writer.asked(login, now))
+        return well(at=now, person=_told(stored), seen=await views(self.seen, login), who=who)
 
     async def _login_of(self, uid: int) -> str:
         """Return the account's name. Raises Refused if it may not publish."""

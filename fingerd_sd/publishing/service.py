@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from fingerd_sd.config.mistakes import Mistake
 from fingerd_sd.publishing.keeper import Keeper, Rules
+from fingerd_sd.publishing.tally import LONGEST
 from fingerd_sd.publishing.views import Seen
 from fingerd_sd.publishing.wire import TOO_MANY, Refused, longest, refusal
 from fingerd_sd.sources.published.source import FOLDER
@@ -184,7 +185,8 @@ class Publishing:
         if self._per_user[uid] > MAX_PER_USER:
             say = f"you have {MAX_PER_USER} requests open already: try again later"
             return refusal(Refused(TOO_MANY, say))
-        most = longest(self._keeper.rules.limits.max_size)
+        rules = self._keeper.rules
+        most = LONGEST if uid == rules.server_uid else longest(rules.limits.max_size)
         octets = bytearray()
         async with asyncio.timeout(REQUEST_TIME):
             while not octets.endswith(b"\n"):

@@ -40,13 +40,14 @@ class Status(NamedTuple):
 
 class Request(NamedTuple):
     """What a user asks. `texts` and `status` are stored, and the atoms `unset` are dropped; the
-    others stay as they are.
+    others stay as they are. `who`: how often they were asked for is to be shown too.
     """
 
     do: str
     texts: Mapping[str, str] = {}
     status: Status | None = None
     unset: frozenset[str] = frozenset()
+    who: bool = False
 
 
 def longest(max_size: int) -> int:
@@ -77,7 +78,7 @@ def request(octets: bytes) -> Request:
     if asked["do"] == "publish" and not sets and not unset:
         raise _bad("it publishes nothing")
     status = _status(sets["status"]) if "status" in sets else None
-    return Request(asked["do"], texts, status, frozenset(unset))
+    return Request(asked["do"], texts, status, frozenset(unset), asked.get("who") is True)
 
 
 def _status(value: Any) -> Status:

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any
 
 from fingerd_sd.config.publish import PublishKeys
+from fingerd_sd.publishing import tally
 from fingerd_sd.publishing.wire import TOO_LARGE, TOO_MANY, TOO_OFTEN, Refused, Request
 from fingerd_sd.sources.published import news
 from fingerd_sd.sources.published.store import FILE, SCHEMA, VERSION, Row
@@ -24,12 +25,15 @@ HOUR = 3600.0  # seconds
 KEEP_GONE = 30 * 86400.0  # seconds that an entry is kept whose account is gone
 SWEEP_EVERY = 86400.0  # seconds between two looks for such entries
 # gone: whose account was missing, and since when; swept: when somebody looked. Nobody reads them.
-_OWN = """
+_OWN = (
+    """
 CREATE TABLE gone (
     login TEXT, uid INTEGER, since REAL, PRIMARY KEY (login, uid)
 ) WITHOUT ROWID;
 CREATE TABLE swept (at REAL);
 """
+    + tally.SCHEMA
+)
 _ROW = "SELECT login, uid, at, plan, project, key, status, until, first, links FROM person"
 
 
@@ -104,7 +108,17 @@ class Writer:
             return False
         with self._transaction():
             self._database.execute("DELETE FROM person WHERE login = ?", (login,))
+            self._database.execute("DELETE FROM asked WHERE login = ?", (login,))
         return True
+
+    def note(self, counts: tally.Counts, now: float) -> None:
+        """Add how often users were asked for. Answers stay the same, so no reader is told."""
+        with _Transaction(self._database, None):
+            tally.note(self._database, counts, now)
+
+    def asked(self, login: str, now: float) -> dict[str, int]:
+        """Return how often `login` was asked for lately; see tally.asked."""
+        return tally.asked(self._database, login, now)
 
     def count(self) -> int:
         """Return how many users have an entry."""
@@ -174,7 +188,7 @@ def _changed(before: Row, asked: Request, now: float) -> Row:
 class _Transaction:
     """A transaction: all of it is on the disk when it ends, and readers are told; or none is."""
 
-    def __init__(self, database: sqlite3.Connection, generation: _Generation) -> None:
+    def __init__(self, database: sqlite3.Connection, generation: _Generation | None) -> None:
         self._database = database
         self._generation = generation
 
@@ -193,7 +207,7 @@ class _Transaction:
         finally:
             if self._database.in_transaction:
                 self._database.execute("ROLLBACK")
-        if kind is None:
+        if kind is None and self._generation is not None:
             self._generation.add()
 
 

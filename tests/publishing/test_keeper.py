@@ -274,3 +274,20 @@ def test_a_new_configuration_holds_for_the_next_request(tmp_path: Path) -> None:
 def test_a_request_of_the_largest_entry_is_read() -> None:
     whole = {"do": "publish", "set": {"plan": "\x01" * 5000}}
     assert len(json.dumps(whole)) <= longest(5000)
+
+
+def test_the_server_tells_who_asked_and_the_user_sees_two_numbers(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        counts = {"counts": {ME: {"192.0.2.0/24": 3, "local": 1}}}
+        async with house(tmp_path, PublishKeys(who=True)) as here:
+            await here.ask(**PLAN)
+            assert (await here.ask(do="asked", **counts))["error"] == "bad_request"  # of a user
+            made = setup(tmp_path, PublishKeys(who=True), EVERYBODY)
+            here.served.use(made._replace(rules=made.rules._replace(server_uid=os.getuid())))
+            assert (await here.ask(do="asked", **counts))["ok"]
+            assert (await here.ask(do="show", who=True))["who"] == {"times": 4, "networks": 2}
+            assert (await here.ask(do="show"))["who"] is None
+            here.served.use(setup(tmp_path, PublishKeys(), EVERYBODY))
+            assert (await here.ask(do="show", who=True))["who"] is None
+
+    run(scenario())

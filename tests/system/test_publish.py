@@ -212,6 +212,21 @@ def test_a_full_disk_loses_nothing(keeper: Finger) -> None:
         machine.run("umount", STATE)
 
 
+def test_who_asked_is_told_in_two_numbers_where_the_administrator_allows_it(
+    keeper: Finger,
+) -> None:
+    publish(keeper, "alice", "--plan", "-", stdin=PLAN)
+    keeper.ask("alice")
+    assert "not counted" in publish(keeper, "alice", "--show", "--who")[1]
+    keeper.configure("[publish]\nwho = true\n")
+    keeper.machine.systemctl("restart", KEEPER, "finger.service")
+    for host in ("127.0.0.1", "127.0.0.1", "::1"):
+        assert b"Curiouser" in keeper.ask("alice", host=host)
+    keeper.machine.systemctl("stop", "finger.service")  # it tells the rest when it leaves
+    told = publish(keeper, "alice", "--show", "--who")[1]
+    assert "Asked for in the last seven days: 3 times, from 2 networks." in told
+
+
 # Eight users publish until told to stop, each plan 300 lines of its number. It prints, by user, the
 # number that was acknowledged last, and what was read that was not whole.
 HURRY = r"""

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import pwd
+
 from fingerd_sd.commands.building import ruip_of
 from fingerd_sd.commands.settings import load_from
 from fingerd_sd.config.mistakes import File
@@ -12,6 +14,8 @@ from fingerd_sd.publishing.keeper import Rules
 from fingerd_sd.publishing.service import Setup
 from fingerd_sd.publishing.views import Seen
 
+SERVER = "fingerd-sd"  # the user of finger.service
+
 
 def load_setup(config: File | None) -> Setup:
     """Return what the keeper goes by. The uids that may publish are those of the first source that
@@ -19,9 +23,19 @@ def load_setup(config: File | None) -> Setup:
     """
     loaded = load_from(config)
     uids = (getattr(mounted.source, "uids", None) for mounted in loaded.sources)
-    rules = Rules(loaded.publish or PublishKeys(), *next(filter(None, uids), ()))
+    keys = loaded.publish or PublishKeys()
+    rules = Rules(keys, *next(filter(None, uids), ()))
+    if keys.who:
+        rules = rules._replace(server_uid=_uid_of(SERVER))
     audiences = loaded.audiences
     if not any(audience.name == Audience().name for audience in audiences):
         audiences = (*audiences, Audience())
     seen = Seen(audiences, ruip_of(loaded).directory)
     return Setup(rules, seen, loaded.idle_exit, loaded.warnings)
+
+
+def _uid_of(user: str) -> int | None:
+    try:
+        return pwd.getpwnam(user).pw_uid
+    except KeyError:
+        return None
