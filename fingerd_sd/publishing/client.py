@@ -38,7 +38,7 @@ def exchange(path: str, request: bytes, timeout: float = TIMEOUT) -> bytes:
         try:
             connection.connect(path)
         except OSError as error:
-            raise _not_reached(path, error) from None
+            raise _not_reached(path, error, timeout) from None
         try:
             # A keeper that refuses at once, such as one with too many callers, does not read it.
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
@@ -47,7 +47,7 @@ def exchange(path: str, request: bytes, timeout: float = TIMEOUT) -> bytes:
             response = _read(connection, until)
         except TimeoutError:
             raise NotReached(
-                f"the keeper did not answer within {TIMEOUT:.0f} s; {_UNKNOWN}"
+                f"the keeper did not answer within {timeout:g} s; {_UNKNOWN}"
             ) from None
         except OSError as error:
             raise NotReached(f"the keeper broke off: {error.strerror}; {_UNKNOWN}") from None
@@ -76,10 +76,10 @@ def _read(connection: socket.socket, until: float) -> bytes:
     return bytes(octets)
 
 
-def _not_reached(path: str, error: OSError) -> NotReached:
+def _not_reached(path: str, error: OSError, timeout: float) -> NotReached:
     if isinstance(error, TimeoutError):
         return NotReached(
-            f"the keeper at {path} took no connection within {TIMEOUT:.0f} s: try again"
+            f"the keeper at {path} took no connection within {timeout:g} s: try again"
         )
     if error.errno in (errno.EACCES, errno.EPERM):
         return NotReached(f"you may not use {path}: ask the administrator", refused=True)

@@ -50,6 +50,15 @@ class Writer:
         self._database = sqlite3.connect(
             os.path.join(state, FILE), isolation_level=None, check_same_thread=False
         )
+        try:
+            self._begin()
+            self._generation = _Generation(os.path.join(state, news.FILE))
+        except BaseException:
+            self._database.close()
+            raise
+        self._generation.add()  # a keeper before this one may have been killed before it did
+
+    def _begin(self) -> None:
         # EXTRA: the journal's end is on the disk too, which is what commits; with FULL, a loss of
         # power might bring the journal back, and with it what was there before. And what is removed
         # is overwritten.
@@ -61,8 +70,6 @@ class Writer:
             raise OSError(f"{FILE} is of version {version}, and this program writes {VERSION}")
         if version == 0:
             self._database.executescript(f"BEGIN; {SCHEMA} {_OWN} COMMIT")
-        self._generation = _Generation(os.path.join(state, news.FILE))
-        self._generation.add()  # a keeper before this one may have been killed before it did
 
     def close(self) -> None:
         """Close the files."""

@@ -5,9 +5,13 @@ from __future__ import annotations
 
 import pwd
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from fingerd_sd.sources.published import news, store
 
@@ -60,3 +64,20 @@ def _values(columns: dict[str, str | float | None]) -> list[str | float | None]:
 def account(login: str, uid: int = 1000, gecos: str = "") -> pwd.struct_passwd:
     """Return an account whose home cannot be reached."""
     return pwd.struct_passwd((login, "x", uid, uid, gecos, "/nonexistent", "/bin/sh"))
+
+
+@pytest.fixture(autouse=True)
+def closed_afterwards(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Have every store that a test opens closed after it: Python 3.13 warns of others."""
+    opened = []
+
+    class Connection(sqlite3.Connection):
+        def __init__(self, *given: Any, **named: Any) -> None:
+            super().__init__(*given, **named)
+            opened.append(self)
+
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", partial(connect, factory=Connection))
+    yield
+    for connection in opened:
+        connection.close()

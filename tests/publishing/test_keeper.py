@@ -65,7 +65,7 @@ class House:
         return told
 
 
-def setup(folder: Path, limits: PublishKeys, uids: Range, *audiences: Audience) -> Setup:
+def set_up(folder: Path, limits: PublishKeys, uids: Range, *audiences: Audience) -> Setup:
     source = PublishedSource("published", EVERYBODY, str(folder))
     directory = Directory([Mounted(source)])
     return Setup(Rules(limits, *uids), Seen((*audiences, Audience()), directory), 600)
@@ -79,7 +79,7 @@ async def house(
     audiences: tuple[Audience, ...] = (),
 ) -> AsyncIterator[House]:
     loop = asyncio.get_running_loop()
-    made = setup(folder, limits or PublishKeys(), uids, *audiences)
+    made = set_up(folder, limits or PublishKeys(), uids, *audiences)
     served = Publishing(loop, made, str(folder))
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         listener.bind(str(folder / "publish"))
@@ -264,7 +264,7 @@ def test_draining_finishes_what_was_taken(tmp_path: Path) -> None:
 def test_a_new_configuration_holds_for_the_next_request(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with house(tmp_path) as here:
-            here.served.use(setup(tmp_path, PublishKeys(max_size=1024), EVERYBODY))
+            here.served.use(set_up(tmp_path, PublishKeys(max_size=1024), EVERYBODY))
             told = await here.ask(do="publish", set={"plan": "x" * 2000})
             assert told["error"] == "too_large"
 
@@ -282,12 +282,12 @@ def test_the_server_tells_who_asked_and_the_user_sees_two_numbers(tmp_path: Path
         async with house(tmp_path, PublishKeys(who=True)) as here:
             await here.ask(**PLAN)
             assert (await here.ask(do="asked", **counts))["error"] == "bad_request"  # of a user
-            made = setup(tmp_path, PublishKeys(who=True), EVERYBODY)
+            made = set_up(tmp_path, PublishKeys(who=True), EVERYBODY)
             here.served.use(made._replace(rules=made.rules._replace(server_uid=os.getuid())))
             assert (await here.ask(do="asked", **counts))["ok"]
             assert (await here.ask(do="show", who=True))["who"] == {"times": 4, "networks": 2}
             assert (await here.ask(do="show"))["who"] is None
-            here.served.use(setup(tmp_path, PublishKeys(), EVERYBODY))
+            here.served.use(set_up(tmp_path, PublishKeys(), EVERYBODY))
             assert (await here.ask(do="show", who=True))["who"] is None
 
     run(scenario())

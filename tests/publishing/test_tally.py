@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -118,7 +119,7 @@ def test_a_week_is_kept_of_those_who_have_published(tmp_path: Path) -> None:
     assert writer.asked("nobody", NOW + DAY) == {"times": 0, "networks": 0}
     assert writer.asked("alice", NOW + 7 * DAY) == {"times": 5, "networks": 1}
     writer.note({}, NOW + 8 * DAY)
-    with sqlite3.connect(tmp_path / FILE) as database:
+    with closing(sqlite3.connect(tmp_path / FILE)) as database:
         assert database.execute("SELECT count(*) FROM asked").fetchone() == (0,)
     assert (tmp_path / news.FILE).read_bytes() == before  # no answer has changed
     writer.note({"alice": nets}, NOW + 9 * DAY)

@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -183,7 +184,7 @@ def test_a_reader_without_a_file_finds_nobody_until_there_is_one(tmp_path: Path)
 
 
 def test_a_file_of_a_later_version_is_left_alone(writer: Writer, tmp_path: Path) -> None:
-    with sqlite3.connect(tmp_path / FILE) as other:
+    with closing(sqlite3.connect(tmp_path / FILE)) as other:
         other.execute("PRAGMA user_version = 2")
     with pytest.raises(OSError, match="version 2"):
         Writer(str(tmp_path))

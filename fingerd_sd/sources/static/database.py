@@ -72,7 +72,11 @@ def _connect(path: Path) -> sqlite3.Connection:
     database = sqlite3.connect(
         f"file:{quote(str(path))}?mode=ro", uri=True, timeout=TIMEOUT, check_same_thread=False
     )
-    database.execute("PRAGMA temp_store = MEMORY")  # the service can write nowhere
+    try:
+        database.execute("PRAGMA temp_store = MEMORY")  # the service can write nowhere
+    except BaseException:
+        database.close()
+        raise
     return database
 
 

@@ -48,7 +48,7 @@ async def unit(path: Path, serve: Serve) -> AsyncIterator[None]:
         yield
     finally:
         server.close()
-        path.unlink()
+        path.unlink(missing_ok=True)  # Python 3.13 does it by itself
 
 
 def saying(octets: bytes) -> Serve:
