@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fingerd_sd.directory.relay import Relay
     from fingerd_sd.process.journal import Journal
     from fingerd_sd.process.systemd import Notifier
-    from fingerd_sd.serving.first import Taken
+    from fingerd_sd.serving.finger.first import Taken
 
 FINGER = frozenset(("", "finger"))  # descriptor names that are served as finger
 
@@ -58,7 +58,7 @@ def _forwarder(loaded: Settings) -> "Relay | None":
     """
     if not any(audience.forward for audience in loaded.audiences):
         return None
-    from fingerd_sd.serving.forward import Forwarder
+    from fingerd_sd.serving.finger.forward import Forwarder
 
     whole = loaded.limits.answer_timeout
     return Forwarder(max(whole - 1, whole / 2))

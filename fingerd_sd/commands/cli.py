@@ -72,7 +72,7 @@ def _parse(arguments: Sequence[str]) -> Namespace:
     from fingerd_sd import __version__
     from fingerd_sd.commands.exits import EX_USAGE
     from fingerd_sd.commands.settings import DROP_INS, MAIN
-    from fingerd_sd.publishing.client import SOCKET
+    from fingerd_sd.serving.publishing.client import SOCKET
 
     class Parser(ArgumentParser):
         def error(self, message: str):  # type: ignore[no-untyped-def]  # NoReturn, as its parent

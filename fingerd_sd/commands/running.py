@@ -25,14 +25,14 @@ from fingerd_sd.process.journal import Journal, open_journal
 from fingerd_sd.process.life import Service
 from fingerd_sd.process.systemd import ActivationError, Notifier, passed_sockets, watchdog_interval
 from fingerd_sd.protocol.query import parse
-from fingerd_sd.serving.finger import Finger, Setup
-from fingerd_sd.serving.server import QueryLog
+from fingerd_sd.serving.finger.server import QueryLog
+from fingerd_sd.serving.finger.service import Finger, Setup
 from fingerd_sd.serving.waiting.loop import Loop
 from fingerd_sd.sources import find_packages
 
 if TYPE_CHECKING:
     from fingerd_sd.process.pressure import Pressure
-    from fingerd_sd.publishing.tally import Tally
+    from fingerd_sd.serving.publishing.tally import Tally
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +110,7 @@ def _is_for_publishing(names: Sequence[str]) -> bool:
 def _publishing(config: File | None) -> tuple[Any, Any, Any]:
     """Return what _finger does, for the keeper. Raises ConfigError."""
     from fingerd_sd.commands.publish.keeping import load_setup
-    from fingerd_sd.publishing.service import Publishing
+    from fingerd_sd.serving.publishing.service import Publishing
 
     return Publishing, load_setup(config), partial(load_setup, config)
 
@@ -167,7 +167,7 @@ def _counting(tally: Tally, log_query: QueryLog | None) -> QueryLog:
 @cache
 def _tally() -> Tally:
     """Return the one tally of this process, however often the configuration is read."""
-    from fingerd_sd.publishing.tally import Tally
+    from fingerd_sd.serving.publishing.tally import Tally
 
     return Tally()
 

@@ -16,7 +16,7 @@ from fingerd_sd.commands.building import FINGER, First, ruip_of
 from fingerd_sd.commands.settings import load_from
 from fingerd_sd.config.mistakes import ConfigError, File
 from fingerd_sd.process.systemd import Notifier, passed_descriptors
-from fingerd_sd.serving.first import answer_first
+from fingerd_sd.serving.finger.first import answer_first
 
 
 def serve(config: File | None, listen: Sequence[tuple[str, int]]) -> int:

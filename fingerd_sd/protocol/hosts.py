@@ -2,7 +2,7 @@
 """The hosts of a {Q2}: how they are compared, and which it may be relayed to: names, patterns, the
 length of a chain. RFC 1288 §3.2.1.
 
-Sans-I/O: serving/forward.py turns a name into addresses.
+Sans-I/O: serving/finger/forward.py turns a name into addresses.
 """
 
 from __future__ import annotations

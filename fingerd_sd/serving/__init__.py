@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""Sockets: accepting and the fast path, held connections, forwarding."""
+"""Sockets: a folder for each name that a passed socket may have."""

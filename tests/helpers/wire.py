@@ -21,8 +21,8 @@ from fingerd_sd.config.server import Limits
 from fingerd_sd.directory.answer import Answer
 from fingerd_sd.directory.ruip import Ruip
 from fingerd_sd.policy.rules import Client
-from fingerd_sd.serving.held import Connection
-from fingerd_sd.serving.server import Server
+from fingerd_sd.serving.finger.held import Connection
+from fingerd_sd.serving.finger.server import Server
 from fingerd_sd.serving.waiting.loop import Loop
 
 T = TypeVar("T")

@@ -367,7 +367,7 @@ def test_the_first_client_is_answered_before_what_takes_long_is_imported(tmp_pat
             assert running.stop() == 0
             log = running.stderr()
     modules = set(log.partition("modules")[2].partition(" end\n")[0].split())
-    assert "fingerd_sd.serving.first" in modules
+    assert "fingerd_sd.serving.finger.first" in modules
     assert modules & LATER == set()
     assert log.count("moshez from 127.0.0.1: found") == 2
 

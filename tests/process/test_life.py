@@ -27,8 +27,8 @@ from fingerd_sd.process.life import Service
 from fingerd_sd.process.pressure import Pressure, opened
 from fingerd_sd.process.systemd import Notifier
 from fingerd_sd.protocol.entry import Text
-from fingerd_sd.serving import server
-from fingerd_sd.serving.finger import Finger, Setup
+from fingerd_sd.serving.finger import server
+from fingerd_sd.serving.finger.service import Finger, Setup
 from fingerd_sd.serving.waiting import deadlines
 from fingerd_sd.serving.waiting.loop import Loop
 

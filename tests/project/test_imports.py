@@ -25,7 +25,6 @@ FLOORS = (
     "directory",
     "sources",
     "serving",
-    "publishing",
     "commands",
     "__main__",
 )
@@ -43,7 +42,7 @@ HEAVY = {
     "dataclasses",
     "dbus_fast",
     "email",
-    "fingerd_sd.serving.forward",
+    "fingerd_sd.serving.finger.forward",
     "http",
     "difflib",
     "importlib.metadata",
@@ -191,6 +190,15 @@ def test_sources_know_neither_clients_nor_layouts() -> None:
             }
 
 
+def test_a_role_knows_no_other() -> None:
+    roles = {"finger", "publishing"}
+    for name in MODULES:
+        if floor_of(name) == "serving" and name.count(".") >= 2:
+            own = name.split(".")[2]
+            known = {other.split(".")[2] for other in OURS[name] if floor_of(other) == "serving"}
+            assert known & (roles - {own}) == set(), name
+
+
 def test_a_source_knows_no_other() -> None:
     for name in MODULES:
         if name.count(".") == 3 and floor_of(name) == "sources":
@@ -265,7 +273,7 @@ print(*sys.modules)
     assert {"mmap", "sqlite3", "_sqlite3"} & set(imported) == set()
 
 
-# What the first client does not wait for: fingerd_sd/serving/first.py.
+# What the first client does not wait for: fingerd_sd/serving/finger/first.py.
 LATER = {"asyncio", "logging", "pathlib", "selectors", "signal", "socket", "ssl", "threading"}
 
 

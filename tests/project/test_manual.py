@@ -615,12 +615,18 @@ def test_architecture_md_has_the_floors_in_their_order() -> None:
 
 def test_architecture_md_has_every_room_and_no_other() -> None:
     rows = re.findall(
-        r"^\| `(\w+)/` \|([^|]*)\|([^|]*)\|", (TREE / "ARCHITECTURE.md").read_text(), re.MULTILINE
+        r"^\| `([\w/]+)/` \|([^|]*)\|([^|]*)\|",
+        (TREE / "ARCHITECTURE.md").read_text(),
+        re.MULTILINE,
     )
     told = {floor: set(re.findall(r"`([a-z_]+)/?`", rooms)) for floor, _, rooms in rows}
+    package = TREE / "fingerd_sd"
+    folders = [*package.iterdir(), *(package / "serving").iterdir()]
     there = {
-        folder.name: {path.stem for path in folder.iterdir() if not path.stem.startswith("__")}
-        for folder in (TREE / "fingerd_sd").iterdir()
+        str(folder.relative_to(package)): {
+            path.stem for path in folder.iterdir() if not path.stem.startswith("__")
+        }
+        for folder in folders
         if folder.is_dir() and folder.name != "__pycache__"
     }
     assert told == there

@@ -232,7 +232,7 @@ def test_who_asked_is_told_in_two_numbers_where_the_administrator_allows_it(
 HURRY = r"""
 import json, os, pwd, socket, sys, time
 sys.path.insert(0, "/usr/local/lib/fingerd-sd")
-from fingerd_sd.publishing.client import exchange, NotReached, SOCKET
+from fingerd_sd.serving.publishing.client import exchange, NotReached, SOCKET
 login, stop = sys.argv[1], sys.argv[2]
 entry = pwd.getpwnam(login)
 told = os.open("/tmp/acknowledged", os.O_WRONLY | os.O_APPEND)

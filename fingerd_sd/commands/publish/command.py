@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, NoReturn
 from fingerd_sd.commands.exits import EX_NOPERM, EX_OK, EX_UNAVAILABLE, EX_USAGE
 from fingerd_sd.commands.publish import files, telling
 from fingerd_sd.protocol.text import decode, one_line
-from fingerd_sd.publishing import client, when, wire
+from fingerd_sd.serving.publishing import client, when, wire
 
 _STATUS = {wire.NOT_ALLOWED: EX_NOPERM, wire.BAD_REQUEST: EX_USAGE}  # by error; else EX_UNAVAILABLE
 

@@ -10,9 +10,9 @@ from fingerd_sd.commands.settings import load_from
 from fingerd_sd.config.mistakes import File
 from fingerd_sd.config.publish import PublishKeys
 from fingerd_sd.policy.audience import Audience
-from fingerd_sd.publishing.keeper import Rules
-from fingerd_sd.publishing.service import Setup
-from fingerd_sd.publishing.views import Seen
+from fingerd_sd.serving.publishing.keeper import Rules
+from fingerd_sd.serving.publishing.service import Setup
+from fingerd_sd.serving.publishing.views import Seen
 
 SERVER = "fingerd-sd"  # the user of finger.service
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from fingerd_sd.protocol.text import one_line, printable
-from fingerd_sd.publishing.when import words
+from fingerd_sd.serving.publishing.when import words
 
 TITLES = {"status": "status", "project": "project", "plan": "plan", "key": "public key"}
 _INDENT = "    "

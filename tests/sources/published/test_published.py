@@ -18,7 +18,7 @@ from fingerd_sd.config.table import Layer, Table
 from fingerd_sd.directory.source import News, Publishes, SourceError
 from fingerd_sd.policy.audience import PLANS, SESSIONS, Audience
 from fingerd_sd.protocol.entry import ATOMS, Absent, Person, Session, Status
-from fingerd_sd.publishing.client import SOCKET
+from fingerd_sd.serving.publishing.client import SOCKET
 from fingerd_sd.sources import mounting
 from fingerd_sd.sources.accounts.source import AccountsSource, Options
 from fingerd_sd.sources.people import Range

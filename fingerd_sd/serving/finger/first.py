@@ -19,7 +19,7 @@ from fingerd_sd.directory.answer import Answer
 from fingerd_sd.directory.ruip import Begun, Ruip
 from fingerd_sd.policy.rules import Client
 from fingerd_sd.protocol.query import line_length
-from fingerd_sd.serving.sockets import (
+from fingerd_sd.serving.finger.sockets import (
     AT_ONCE,
     RECEIVE,
     connected_to,

@@ -15,15 +15,15 @@ import pytest
 
 from fingerd_sd.config.publish import PublishKeys
 from fingerd_sd.directory.lookup import Directory
-from fingerd_sd.publishing import keeper, writing
-from fingerd_sd.publishing.gone import gone
-from fingerd_sd.publishing.keeper import Rules
-from fingerd_sd.publishing.service import Publishing, Setup
-from fingerd_sd.publishing.views import Seen
-from fingerd_sd.publishing.wire import Request
+from fingerd_sd.serving.publishing import keeper, writing
+from fingerd_sd.serving.publishing.gone import gone
+from fingerd_sd.serving.publishing.keeper import Rules
+from fingerd_sd.serving.publishing.service import Publishing, Setup
+from fingerd_sd.serving.publishing.views import Seen
+from fingerd_sd.serving.publishing.wire import Request
 from fingerd_sd.sources.published.store import FILE, Reader
 
-from ..helpers.wire import run, until
+from ...helpers.wire import run, until
 
 ME = pwd.getpwuid(os.getuid()).pw_name
 NOBODY = "no-such-account-here"

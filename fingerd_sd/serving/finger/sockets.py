@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import _socket  # not socket: see serving/first.py
+import _socket  # not socket: see serving/finger/first.py
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 

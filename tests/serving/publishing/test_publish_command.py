@@ -23,8 +23,8 @@ from fingerd_sd.commands import cli
 from fingerd_sd.commands.publish import files, telling
 from fingerd_sd.config.publish import MAX_SIZE
 from fingerd_sd.protocol.text import is_printable
-from fingerd_sd.publishing import wire
-from fingerd_sd.publishing.client import NotReached, exchange
+from fingerd_sd.serving.publishing import wire
+from fingerd_sd.serving.publishing.client import NotReached, exchange
 
 ESCAPE = "\x1b]0;owned\x07"
 

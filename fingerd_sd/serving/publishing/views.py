@@ -16,7 +16,7 @@ from fingerd_sd.directory.lookup import Directory
 from fingerd_sd.directory.source import Consented
 from fingerd_sd.policy.audience import Audience
 from fingerd_sd.protocol.entry import Person
-from fingerd_sd.publishing.wire import ATOMS, TEXTS
+from fingerd_sd.serving.publishing.wire import ATOMS, TEXTS
 
 _NO_HOMES = "a file that finger may read is shown all the same, which is not known here"
 

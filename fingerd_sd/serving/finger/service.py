@@ -18,8 +18,8 @@ from fingerd_sd.directory.answer import LIMIT
 from fingerd_sd.directory.ruip import Ruip
 from fingerd_sd.policy.notices import Notice, Notices
 from fingerd_sd.policy.rules import Client
-from fingerd_sd.serving.first import Taken
-from fingerd_sd.serving.server import QueryLog, Server
+from fingerd_sd.serving.finger.first import Taken
+from fingerd_sd.serving.finger.server import QueryLog, Server
 
 log = logging.getLogger(__name__)
 

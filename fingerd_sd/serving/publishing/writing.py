@@ -16,8 +16,8 @@ from types import TracebackType
 from typing import Any
 
 from fingerd_sd.config.publish import PublishKeys
-from fingerd_sd.publishing import tally
-from fingerd_sd.publishing.wire import TOO_LARGE, TOO_MANY, TOO_OFTEN, Refused, Request
+from fingerd_sd.serving.publishing import tally
+from fingerd_sd.serving.publishing.wire import TOO_LARGE, TOO_MANY, TOO_OFTEN, Refused, Request
 from fingerd_sd.sources.published import news
 from fingerd_sd.sources.published.store import FILE, SCHEMA, VERSION, Row
 

@@ -17,15 +17,15 @@ import pytest
 from fingerd_sd.config.server import Limits
 from fingerd_sd.directory.answer import RESULTS
 from fingerd_sd.protocol.entry import Entry, Text
-from fingerd_sd.serving import accept, ending, held, server
-from fingerd_sd.serving.server import Server
+from fingerd_sd.serving.finger import accept, ending, held, server
+from fingerd_sd.serving.finger.server import Server
 from fingerd_sd.serving.waiting import deadlines
 
-from ..helpers.houses import VILLAGE, Told, everyone, ruip, static, village
-from ..helpers.wire import PATIENCE, Peer, Serving, descriptors_left, run, serving, turns, until
-from ..helpers.wire_cases import ALICE, BROKEN, HAPPY, LIMITED, MALFORMED, NO_LIST, NOBODY
+from ...helpers.houses import VILLAGE, Told, everyone, ruip, static, village
+from ...helpers.wire import PATIENCE, Peer, Serving, descriptors_left, run, serving, turns, until
+from ...helpers.wire_cases import ALICE, BROKEN, HAPPY, LIMITED, MALFORMED, NO_LIST, NOBODY
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 LARGE = Text("0123456789abcdef" * (1 << 15))  # 512 KiB: more than the buffers of these sockets
 
 
@@ -856,7 +856,7 @@ from fingerd_sd.config.server import Limits
 from fingerd_sd.directory.lookup import Directory
 from fingerd_sd.directory.ruip import Ruip
 from fingerd_sd.policy.rules import Policy
-from fingerd_sd.serving.server import Server
+from fingerd_sd.serving.finger.server import Server
 async def main():
     ruip = Ruip(Policy([]), Directory([]), lambda: 0)
     server = Server(asyncio.get_running_loop(), ruip, Limits(), None)

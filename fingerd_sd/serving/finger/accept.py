@@ -13,7 +13,7 @@ import socket
 from collections.abc import Callable, Sequence, Sized
 from functools import partial
 
-from fingerd_sd.serving.sockets import Taker, taker
+from fingerd_sd.serving.finger.sockets import Taker, taker
 from fingerd_sd.serving.waiting.loop import Loop
 
 log = logging.getLogger(__name__)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What all tests of this folder share."""
 
-from ..helpers.published import closed_afterwards
+from ...helpers.published import closed_afterwards
 
 __all__ = ["closed_afterwards"]

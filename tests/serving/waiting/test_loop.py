@@ -16,12 +16,12 @@ from contextlib import contextmanager
 
 import pytest
 
-from fingerd_sd.serving import accept
+from fingerd_sd.serving.finger import accept
 from fingerd_sd.serving.waiting.loop import Loop
 
-from ..helpers.houses import village
-from ..helpers.wire import run, serving, turns
-from ..helpers.wire_cases import HAPPY
+from ...helpers.houses import village
+from ...helpers.wire import run, serving, turns
+from ...helpers.wire_cases import HAPPY
 
 AT = 20  # the call at which something happens
 

@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 
 from fingerd_sd.config.publish import PublishKeys
-from fingerd_sd.publishing.wire import Refused, Request, Status
-from fingerd_sd.publishing.writing import KEEP_GONE, SWEEP_EVERY, Writer
+from fingerd_sd.serving.publishing.wire import Refused, Request, Status
+from fingerd_sd.serving.publishing.writing import KEEP_GONE, SWEEP_EVERY, Writer
 from fingerd_sd.sources.published import news
 from fingerd_sd.sources.published.store import FILE, Reader
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 LIMITS = PublishKeys()
 PLAN = Request("publish", {"plan": "Curiouser\nand curiouser\n"})
 
@@ -194,7 +194,7 @@ def test_a_file_of_a_later_version_is_left_alone(writer: Writer, tmp_path: Path)
 _DYING = """
 import os, signal, sys
 sys.path.insert(0, sys.argv[2])
-from fingerd_sd.publishing.writing import Writer
+from fingerd_sd.serving.publishing.writing import Writer
 writer = Writer(sys.argv[1])
 database = writer._database
 database.execute("PRAGMA cache_size = 1")

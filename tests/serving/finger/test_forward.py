@@ -23,11 +23,11 @@ from fingerd_sd.policy.audience import Audience
 from fingerd_sd.policy.rules import Policy
 from fingerd_sd.protocol.hosts import MAX_HOSTS
 from fingerd_sd.protocol.query import parse
-from fingerd_sd.serving.forward import Forwarder, is_elsewhere
-from fingerd_sd.serving.server import Server
+from fingerd_sd.serving.finger.forward import Forwarder, is_elsewhere
+from fingerd_sd.serving.finger.server import Server
 
-from ..helpers.clock import put_forward
-from ..helpers.wire import run, turns
+from ...helpers.clock import put_forward
+from ...helpers.wire import run, turns
 
 PATIENCE = 30.0  # seconds; reached only by a failure
 LATE = 10  # seconds that a relayed query may take, where a test puts the clock forward by them

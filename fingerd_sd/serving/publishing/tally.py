@@ -19,7 +19,7 @@ from functools import lru_cache
 from ipaddress import ip_network
 
 from fingerd_sd.process.threads import Pool
-from fingerd_sd.publishing.client import SOCKET, NotReached, exchange
+from fingerd_sd.serving.publishing.client import SOCKET, NotReached, exchange
 
 DO = "asked"  # the word of such a request
 DAYS = 7

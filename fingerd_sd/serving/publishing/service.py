@@ -18,10 +18,10 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from fingerd_sd.config.mistakes import Mistake
-from fingerd_sd.publishing.keeper import Keeper, Rules
-from fingerd_sd.publishing.tally import LONGEST
-from fingerd_sd.publishing.views import Seen
-from fingerd_sd.publishing.wire import TOO_MANY, Refused, longest, refusal
+from fingerd_sd.serving.publishing.keeper import Keeper, Rules
+from fingerd_sd.serving.publishing.tally import LONGEST
+from fingerd_sd.serving.publishing.views import Seen
+from fingerd_sd.serving.publishing.wire import TOO_MANY, Refused, longest, refusal
 from fingerd_sd.sources.published.source import FOLDER
 
 log = logging.getLogger(__name__)

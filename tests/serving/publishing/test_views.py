@@ -9,9 +9,9 @@ from fingerd_sd.directory.lookup import Directory
 from fingerd_sd.directory.source import Mounted
 from fingerd_sd.policy.audience import Audience
 from fingerd_sd.protocol.entry import Absent, Person
-from fingerd_sd.publishing.views import Seen, View, views
+from fingerd_sd.serving.publishing.views import Seen, View, views
 
-from ..helpers.wire import run
+from ...helpers.wire import run
 
 UNKNOWN = "a file that finger may read is shown all the same, which is not known here"
 

@@ -18,9 +18,9 @@ from typing import NamedTuple, TypeVar
 
 from fingerd_sd.config.publish import PublishKeys
 from fingerd_sd.process.threads import Pool
-from fingerd_sd.publishing import tally
-from fingerd_sd.publishing.views import Seen, views
-from fingerd_sd.publishing.wire import (
+from fingerd_sd.serving.publishing import tally
+from fingerd_sd.serving.publishing.views import Seen, views
+from fingerd_sd.serving.publishing.wire import (
     FULL,
     NOT_ALLOWED,
     NOT_STORED,
@@ -31,7 +31,7 @@ from fingerd_sd.publishing.wire import (
     request,
     well,
 )
-from fingerd_sd.publishing.writing import Writer
+from fingerd_sd.serving.publishing.writing import Writer
 from fingerd_sd.sources.published.source import FOLDER
 from fingerd_sd.sources.published.store import Row
 
@@ -199,6 +199,6 @@ def _login(uid: int) -> str | None:
 
 
 def _missing(people: list[tuple[str, int]]) -> set[tuple[str, int]]:
-    from fingerd_sd.publishing.gone import gone  # imports ctypes
+    from fingerd_sd.serving.publishing.gone import gone  # imports ctypes
 
     return gone(people)

@@ -19,17 +19,17 @@ from fingerd_sd.config.publish import PublishKeys
 from fingerd_sd.directory.lookup import Directory
 from fingerd_sd.directory.source import Mounted
 from fingerd_sd.policy.audience import Audience
-from fingerd_sd.publishing import service
-from fingerd_sd.publishing.client import exchange
-from fingerd_sd.publishing.keeper import Rules
-from fingerd_sd.publishing.service import Publishing, Setup
-from fingerd_sd.publishing.views import Seen
-from fingerd_sd.publishing.wire import longest
+from fingerd_sd.serving.publishing import service
+from fingerd_sd.serving.publishing.client import exchange
+from fingerd_sd.serving.publishing.keeper import Rules
+from fingerd_sd.serving.publishing.service import Publishing, Setup
+from fingerd_sd.serving.publishing.views import Seen
+from fingerd_sd.serving.publishing.wire import longest
 from fingerd_sd.sources.people import Range
 from fingerd_sd.sources.published.source import PublishedSource
 from fingerd_sd.sources.published.store import FILE, Reader
 
-from ..helpers.wire import run, until
+from ...helpers.wire import run, until
 
 ME = pwd.getpwuid(os.getuid()).pw_name
 EVERYBODY = Range(0, 2**32 - 2)

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fingerd_sd.publishing import when
-from fingerd_sd.publishing.when import WhenError, parse, words
+from fingerd_sd.serving.publishing import when
+from fingerd_sd.serving.publishing.when import WhenError, parse, words
 
 BERLIN = "CET-1CEST,M3.5.0,M10.5.0/3"  # as POSIX writes a zone: no data base is needed
 

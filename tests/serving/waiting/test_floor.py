@@ -21,9 +21,9 @@ from fingerd_sd.protocol.entry import Absent, Text
 from fingerd_sd.serving.waiting import floor
 from fingerd_sd.serving.waiting.floor import Floor
 
-from ..helpers.houses import Told, Waited, everyone, networks, ruip, static, village
-from ..helpers.wire import Serving, run, serving, turns, until
-from ..helpers.wire_cases import BROKEN, HAPPY, LIMITED, NOBODY
+from ...helpers.houses import Told, Waited, everyone, networks, ruip, static, village
+from ...helpers.wire import Serving, run, serving, turns, until
+from ...helpers.wire_cases import BROKEN, HAPPY, LIMITED, NOBODY
 
 FLOOR = 0.02  # seconds
 GRID = FLOOR / floor.GRID

@@ -13,11 +13,11 @@ from fingerd_sd.directory.answer import ABSENT, FOUND, LIMIT
 from fingerd_sd.directory.ruip import Begun, Ruip
 from fingerd_sd.policy.audience import Audience
 from fingerd_sd.protocol.entry import Text
-from fingerd_sd.serving import first
-from fingerd_sd.serving.first import Taken, answer_first
+from fingerd_sd.serving.finger import first
+from fingerd_sd.serving.finger.first import Taken, answer_first
 
-from ..helpers.houses import Told, everyone, ruip, static, village
-from ..helpers.wire import Peer, Serving, run, serving
+from ...helpers.houses import Told, everyone, ruip, static, village
+from ...helpers.wire import Peer, Serving, run, serving
 
 MANY = 1 << 20  # octets: more than a socket's buffer takes
 

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """What happens to a connection: the fast path, caps, drain.
 
-A connection is taken (serving/accept.py) and counted in the same step. It is never taken but not
-yet counted, so an idle exit loses no client. If a whole line is there at once and `Ruip` has its
+A connection is taken (accept.py) and counted in the same step. It is never taken but not yet
+counted, so an idle exit loses no client. If a whole line is there at once and `Ruip` has its
 answer without waiting, the server answers on the spot, with no transport and no task (the fast
-path). Every other connection is held (serving/held.py).
+path). Every other connection is held (held.py).
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from fingerd_sd.directory.answer import LIMIT, RESULTS, Answer
 from fingerd_sd.directory.ruip import Begun, Ruip
 from fingerd_sd.policy.rules import Client
 from fingerd_sd.process.descriptors import for_connections
-from fingerd_sd.serving.accept import Acceptor
-from fingerd_sd.serving.first import Taken, said_at_once
-from fingerd_sd.serving.held import Connection
-from fingerd_sd.serving.sockets import AT_ONCE, RECEIVE, end_output, send_now
+from fingerd_sd.serving.finger.accept import Acceptor
+from fingerd_sd.serving.finger.first import Taken, said_at_once
+from fingerd_sd.serving.finger.held import Connection
+from fingerd_sd.serving.finger.sockets import AT_ONCE, RECEIVE, end_output, send_now
 from fingerd_sd.serving.waiting.deadlines import Deadlines
 from fingerd_sd.serving.waiting.floor import Floor
 from fingerd_sd.serving.waiting.readers import Readers
@@ -88,7 +88,7 @@ class Server:
         self._acceptor.start(listeners)
 
     def adopt(self, taken: Iterable[Taken]) -> None:
-        """Go on with connections that serving/first.py took for this server."""
+        """Go on with connections that serving/finger/first.py took for this server."""
         for one in taken:
             self.taken += 1
             client = self.ruip.policy.client(one.peer)

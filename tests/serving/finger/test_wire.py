@@ -23,9 +23,9 @@ from fingerd_sd.policy.rules import Client, Policy
 from fingerd_sd.protocol.entry import Text
 from fingerd_sd.protocol.query import QueryError, line_length, parse
 
-from ..helpers.houses import Told, village, waited
-from ..helpers.wire import Peer, run, serving, turns
-from ..helpers.wire_cases import ALICE, CASES, HAPPY, MALFORMED, NO_FORWARDING, Case
+from ...helpers.houses import Told, village, waited
+from ...helpers.wire import Peer, run, serving, turns
+from ...helpers.wire_cases import ALICE, CASES, HAPPY, MALFORMED, NO_FORWARDING, Case
 
 Feeding = Callable[[Peer, Case], Awaitable[None]]
 

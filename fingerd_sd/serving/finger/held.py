@@ -22,8 +22,8 @@ from fingerd_sd.directory.answer import FOUND, TIMEOUT, Answer
 from fingerd_sd.directory.ruip import Begun, Ruip, Timed
 from fingerd_sd.policy.rules import Client
 from fingerd_sd.protocol.query import line_length
-from fingerd_sd.serving.ending import linger, send_rest
-from fingerd_sd.serving.sockets import AT_ONCE, RECEIVE, connected_to, end_output, send_now
+from fingerd_sd.serving.finger.ending import linger, send_rest
+from fingerd_sd.serving.finger.sockets import AT_ONCE, RECEIVE, connected_to, end_output, send_now
 from fingerd_sd.serving.waiting.floor import Floor
 from fingerd_sd.serving.waiting.readers import Readers
 
