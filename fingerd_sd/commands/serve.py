@@ -2,7 +2,7 @@
 """`fingerd-sd serve`: serve the sockets that systemd passed, or sockets of its own.
 
 Clients wait while the process starts. So those whose answer is in memory are answered first; only
-then is all the rest imported and set up (commands/running.py).
+then is all the rest imported and set up (commands/roles/running.py).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def serve(config: File | None, listen: Sequence[tuple[str, int]]) -> int:
     first = None
     if passed and not listen and set(passed.values()) <= FINGER:
         first = _answer_first(config, passed)
-    from fingerd_sd.commands.running import run
+    from fingerd_sd.commands.roles.running import run
 
     return run(config, listen, first)
 

@@ -230,7 +230,8 @@ def test_a_start_imports_nothing_heavy(source: str, tmp_path: Path) -> None:
 import sys
 sys.path.insert(0, {str(ROOT)!r})
 from pathlib import Path
-from fingerd_sd.commands import running, serve
+from fingerd_sd.commands import serve
+from fingerd_sd.commands.roles import running
 async def run(self):
     print(*sys.modules, sep="\\n")
 running.Service.run = run

@@ -1,20 +1,27 @@
 # SPDX-License-Identifier: MIT
-"""What the keeper goes by, made of a configuration: the process behind finger-publish.socket."""
+"""The role publish, made of a configuration: the keeper, behind finger-publish.socket."""
 
 from __future__ import annotations
 
 import pwd
+from functools import partial
 
 from fingerd_sd.commands.building import ruip_of
+from fingerd_sd.commands.roles.role import Role, Start
 from fingerd_sd.commands.settings import load_from
 from fingerd_sd.config.mistakes import File
 from fingerd_sd.config.publish import PublishKeys
 from fingerd_sd.policy.audience import Audience
 from fingerd_sd.serving.publishing.keeper import Rules
-from fingerd_sd.serving.publishing.service import Setup
+from fingerd_sd.serving.publishing.service import Publishing, Setup
 from fingerd_sd.serving.publishing.views import Seen
 
 SERVER = "fingerd-sd"  # the user of finger.service
+
+
+def begin(start: Start) -> Role:
+    """Return the role. Raises ConfigError."""
+    return Role(Publishing, load_setup(start.config), partial(load_setup, start.config))
 
 
 def load_setup(config: File | None) -> Setup:
