@@ -22,7 +22,7 @@ def session_lines(person: Person, now: float) -> list[str]:
     widest = max((len(field(session.tty)) for session in sessions), default=0)
     lines = [line for session in sessions for line in _on_since(session, widest)]
     last = person.last_login
-    if last is not None and not _is_one_of(last.at, last.tty, sessions):
+    if last is not None and not is_one_of(last.at, last.tty, sessions):
         lines.append(f"Last login {_when(last.at, now)}{_where(last.tty, last.host)}")
     return lines
 
@@ -80,7 +80,7 @@ def _where(tty: str | None, host: str | None) -> str:
     return (f" on {tty}" if tty else "") + (f" from {host}" if host else "")
 
 
-def _is_one_of(at: datetime, tty: str | None, sessions: Sequence[Session]) -> bool:
+def is_one_of(at: datetime, tty: str | None, sessions: Sequence[Session]) -> bool:
     """Whether the last login is one of `sessions`. It is none of them only if it came after one of
     them and on another terminal. Times alone do not decide, since one login reads the clock twice.
     """

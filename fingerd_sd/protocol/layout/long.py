@@ -56,21 +56,21 @@ def _person(person: Person, show: Collection[str], now: float) -> str:
     if "sessions" in show:
         lines += session_lines(person, now)
     if person.forward is not None and "forward" in show and (to := person.forward.strip()):
-        lines += _bounded(f"Mail forwarded to {to}")
+        lines += bounded(f"Mail forwarded to {to}")
     if person.mail is not None and "mail" in show:
         lines += mail_lines(person.mail)
     if person.key is not None and "key" in show:
-        lines += ["PGP key:", *_bounded(person.key)]
+        lines += ["PGP key:", *bounded(person.key)]
     if person.status is not None and "status" in show:
         lines += status_lines(person.status, now)
     if person.project is not None and "project" in show:
-        lines += ["Project:", *_bounded(person.project)]
+        lines += ["Project:", *bounded(person.project)]
     if "plan" in show:
-        lines += ["No Plan."] if person.plan is None else ["Plan:", *_bounded(person.plan)]
+        lines += ["No Plan."] if person.plan is None else ["Plan:", *bounded(person.plan)]
     return "\n".join(lines) + "\n"
 
 
-def _bounded(text: str) -> list[str]:
+def bounded(text: str) -> list[str]:
     """Return `text` as lines, none for an empty one, cut at MAX_TEXT with a mark that says so."""
     lines = printable(text[:MAX_TEXT]).removesuffix("\n").split("\n") if text else []
     return lines if len(text) <= MAX_TEXT else [*lines, CUT_MARK]

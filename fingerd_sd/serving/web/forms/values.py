@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: MIT
+"""What the forms take: where an answer is, whom it is about, and which form it is to have."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Literal, NamedTuple, TypeAlias
+
+from fingerd_sd.protocol.entry import Entry
+
+Form: TypeAlias = Literal["html", "text", "json", "vcard", "atom"]
+Kind: TypeAlias = Literal["sessions", "plans"]  # of a list: who is here, who published lately
+
+# RFC 6839, RFC 8259 (JSON has no charset), RFC 6350 §10.1, RFC 4287 §7.
+TYPES: Mapping[Form, str] = MappingProxyType(
+    {
+        "html": "text/html; charset=utf-8",
+        "text": "text/plain; charset=utf-8",
+        "json": "application/json",
+        "vcard": "text/vcard; charset=utf-8",
+        "atom": "application/atom+xml; charset=utf-8",
+    }
+)
+
+
+class Place(NamedTuple):
+    """Where an answer is. Nothing here comes from what a client sends. `domain`: what is shown
+    behind the "@" of a user. `base`: for what must be absolute, such as "https://example.org".
+    """
+
+    domain: str
+    base: str
+
+
+class Row(NamedTuple):
+    """One user of a list. `entry`: a Person that went through protocol/shown.py, or a Text. `at`:
+    when it was published, in seconds since the epoch.
+    """
+
+    login: str
+    entry: Entry
+    at: float | None = None
