@@ -19,10 +19,15 @@ CATALOG = $(DESTDIR)$(PREFIX)/lib/systemd/catalog
 CONFIG = $(DESTDIR)/etc/fingerd-sd
 SYSUSERS = $(DESTDIR)$(PREFIX)/lib/sysusers.d
 
+# The group of the web server that may connect to finger-web.socket: the first that this machine has.
+WEB_GROUP = $(shell for group in www-data http nginx caddy; do \
+    ! getent group $$group || exit 0; done | cut -d: -f1 | grep . || echo fingerd-web)
+
 # What building the Debian package needs: the packages of packaging/debian/control, and the tools.
 DEB_TOOLS = git build-essential debhelper dh-python pybuild-plugin-pyproject python3-all \
     python3-setuptools python3-aiohttp python3-dbus-fast python3-hypothesis \
-    python3-lxml python3-pytest python3-pytest-timeout python3-systemd systemd man-db mandoc
+    python3-jinja2 python3-lxml python3-pytest python3-pytest-timeout python3-systemd systemd man-db \
+    mandoc
 
 # The programs that the tests use, and those that the rest of `make check` needs.
 TEST_TOOLS = systemd finger netcat-openbsd openssl dbus-daemon man-db mandoc groff-base gcc libc6-dev \
@@ -51,7 +56,7 @@ run:
 
 .venv/ready: requirements-dev.txt
 	packaging/need.sh python3 python3-venv python3-systemd python3-aiohttp python3-lxml \
-	    python3-dbus-fast
+	    python3-dbus-fast python3-jinja2
 	$(PYTHON) -m venv --clear --system-site-packages .venv
 	.venv/bin/pip install --quiet --require-hashes -r requirements-dev.txt
 	touch $@
@@ -160,6 +165,7 @@ deb:
 	rm -rf build/deb
 	packaging/deb.sh build/deb
 	@echo "Now: sudo apt install ./$$(echo build/deb/fingerd-sd_*_all.deb)"
+	@echo "On the web as well: ./$$(echo build/deb/fingerd-sd-web_*_all.deb)"
 
 # The source archive and the wheel, for PyPI, Fedora and Arch.
 dist: .venv/ready
@@ -170,51 +176,54 @@ dist: .venv/ready
 
 install: install-data
 	install -d $(BIN) $(LIB)
-	find fingerd_sd -name '*.py' -o -name py.typed | \
+	find fingerd_sd -type f ! -name '*.py[cod]' | \
 	    while read -r file; do install -D -m 644 "$$file" "$(LIB)/$$file" || exit 1; done
 	$(PYTHON) -m compileall -q -s "$(DESTDIR)" -p / $(LIB)
 	sed 's|@LIB@|$(PREFIX)/lib/fingerd-sd|; s|@PYTHON@|$(PYTHON)|' packaging/launcher.py \
 	    > $(BIN)/fingerd-sd
 	chmod 755 $(BIN)/fingerd-sd
 	[ -n "$(DESTDIR)" ] || [ ! -d /run/systemd/system ] || \
-	    { systemd-sysusers fingerd-sd.conf; systemctl daemon-reload; journalctl --update-catalog; }
+	    { systemd-sysusers fingerd-sd.conf fingerd-sd-web.conf; systemctl daemon-reload; \
+	    journalctl --update-catalog; }
 	@[ -n "$(DESTDIR)" ] || echo "Now: systemctl enable --now finger.socket"
 
 # Everything that is not Python. The packages use it too, with PREFIX=/usr.
 install-data:
 	install -d $(UNITS) $(USER_UNITS) $(DOC)/examples $(MAN)/man1 $(MAN)/man5 $(MAN)/man8
 	install -d $(COMPLETION) $(CATALOG) $(SYSUSERS) $(CONFIG)/conf.d $(CONFIG)/items
-	for unit in finger finger-publish finger-item@; do \
+	for unit in finger finger-publish finger-item@ finger-web; do \
 	    sed 's|/usr/bin/fingerd-sd|$(PREFIX)/bin/fingerd-sd|' units/$$unit.service \
 	        > $(UNITS)/$$unit.service || exit 1; \
-	    install -m 644 units/$$unit.socket $(UNITS) || exit 1; done
+	    sed 's|^SocketGroup=www-data|SocketGroup=$(WEB_GROUP)|' units/$$unit.socket \
+	        > $(UNITS)/$$unit.socket || exit 1; done
 	sed 's|/usr/bin/fingerd-sd|$(PREFIX)/bin/fingerd-sd|' units/user/finger-publish.service \
 	    > $(USER_UNITS)/finger-publish.service
 	install -m 644 units/user/finger-publish-saved.service units/user/*.path $(USER_UNITS)
-	cp -R units/finger.service.d units/finger.socket.d units/finger-item@.service.d \
-	    packaging/example/items $(DOC)/examples
+	cp -R units/*.d packaging/example/items packaging/example/web $(DOC)/examples
 	install -m 644 packaging/example/*.toml $(DOC)/examples
 	install -m 644 packaging/man/*.1 $(MAN)/man1
 	install -m 644 packaging/man/*.5 $(MAN)/man5
 	install -m 644 packaging/man/*.8 $(MAN)/man8
 	install -m 644 packaging/catalog/fingerd-sd.catalog $(CATALOG)
 	install -m 644 packaging/completion/fingerd-sd $(COMPLETION)
-	install -m 644 packaging/sysusers/fingerd-sd.conf $(SYSUSERS)
+	install -m 644 packaging/sysusers/*.conf $(SYSUSERS)
 	[ -e $(CONFIG)/fingerd.toml ] || \
 	    install -m 644 packaging/example/fingerd.toml $(CONFIG)/fingerd.toml
 
 # The configuration is the administrator's: remove it only if it is unchanged.
 uninstall:
 	[ -n "$(DESTDIR)" ] || [ ! -d /run/systemd/system ] || \
-	    systemctl disable --now finger.socket finger-publish.socket finger.service \
-	        finger-publish.service
+	    systemctl disable --now finger.socket finger-publish.socket finger-web.socket \
+	        finger.service finger-publish.service finger-web.service
 	[ -n "$(DESTDIR)" ] || [ ! -d /run/systemd/system ] || \
 	    { systemctl stop 'finger-item@*'; systemctl disable finger-item@.socket; }
 	rm -rf $(LIB) $(DOC)
 	rm -f $(BIN)/fingerd-sd $(UNITS)/finger.service $(UNITS)/finger.socket
 	rm -f $(UNITS)/finger-publish.service $(UNITS)/finger-publish.socket
 	rm -f $(UNITS)/finger-item@.service $(UNITS)/finger-item@.socket
-	rm -f $(CATALOG)/fingerd-sd.catalog $(SYSUSERS)/fingerd-sd.conf $(COMPLETION)/fingerd-sd
+	rm -f $(UNITS)/finger-web.service $(UNITS)/finger-web.socket
+	rm -f $(CATALOG)/fingerd-sd.catalog $(COMPLETION)/fingerd-sd
+	rm -f $(SYSUSERS)/fingerd-sd.conf $(SYSUSERS)/fingerd-sd-web.conf
 	rm -f $(patsubst units/user/%,$(USER_UNITS)/%,$(wildcard units/user/*))
 	rm -f $(patsubst packaging/man/%,$(MAN)/man1/%,$(wildcard packaging/man/*.1))
 	rm -f $(patsubst packaging/man/%,$(MAN)/man5/%,$(wildcard packaging/man/*.5))
