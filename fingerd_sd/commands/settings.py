@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The configuration as frozen values: `[server]`, `[[audience]]`, `[[source]]`.
+"""The configuration as frozen values: `[server]`, `[[audience]]`, `[[source]]`, and others.
 
 Reads everything in one run and reports every mistake. fingerd.toml(5) describes each key.
 """
@@ -17,17 +17,19 @@ from fingerd_sd.sources.mounting import default_sources, read_sources
 
 if TYPE_CHECKING:
     from fingerd_sd.config.publish import PublishKeys
+    from fingerd_sd.config.web import WebKeys
 
 MAIN = "/etc/fingerd-sd/fingerd.toml"
 DROP_INS = "/etc/fingerd-sd/conf.d"
 
-_SECTIONS = ("server", "audience", "source", "publish")
+_SECTIONS = ("server", "audience", "source", "publish", "web")
 
 
 class Settings(NamedTuple):
     """All of the configuration. `idle_exit`: seconds, 0 for never. `log_client`: full, prefix or
-    none. `names`: what the server is called; None: what the machine is. `publish`: `[publish]`,
-    None: not there. `files`: those that were read. `warnings`: what can be used but is unwise.
+    none. `names`: what the server is called; None: what the machine is. `publish`, `web`: the
+    tables of that name; None: not there. `files`: those that were read. `warnings`: what can be
+    used but is unwise.
     """
 
     limits: Limits
@@ -38,6 +40,7 @@ class Settings(NamedTuple):
     audiences: tuple[Audience, ...]
     sources: tuple[Mounted, ...]
     publish: "PublishKeys | None" = None
+    web: "WebKeys | None" = None
     files: tuple[File, ...] = ()
     warnings: tuple[Mistake, ...] = ()
 
@@ -74,6 +77,11 @@ def load(main: File = MAIN, drop_ins: File | None = DROP_INS) -> Settings:
         from fingerd_sd.config.publish import read_publish
 
         publish = read_publish(table_of(layers, "publish", mistakes, warnings))
+    web = None
+    if any("web" in layer.values for layer in layers):
+        from fingerd_sd.config.web import read_web
+
+        web = read_web(table_of(layers, "web", mistakes, warnings))
     if mistakes:
         raise ConfigError(mistakes)
     return Settings(
@@ -81,6 +89,7 @@ def load(main: File = MAIN, drop_ins: File | None = DROP_INS) -> Settings:
         audiences,
         mounted,
         publish,
+        web,
         tuple(layer.file for layer in layers if os.path.exists(layer.file)),
         tuple(warnings),
     )

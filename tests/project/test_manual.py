@@ -134,6 +134,11 @@ def _toml(value: Any) -> str:
 
 ONE_OF_EACH = """
 [server]
+[publish]
+[web]
+[[web.links]]
+rel = "avatar"
+href = "https://example.org/{user}.png"
 [[audience]]
 [[source]]
 type = "static"
@@ -156,6 +161,9 @@ path = "/run/finger/{user}"
 """
 TABLES = {  # the table in ONE_OF_EACH, and the headings under which its keys are described
     "server": [("SERVER", "")],
+    "publish": [("PUBLISHING", "")],
+    "web": [("THE WEB", "")],
+    "web.links[1]": [("THE WEB", "Links for everybody")],
     "audience[1]": [("AUDIENCES", "")],
     "source[1]": [("SOURCES", ""), ("STATIC SOURCES", "")],
     "source[1].users.alice": [("STATIC SOURCES", "Persons")],
@@ -510,7 +518,7 @@ def test_what_the_example_comments_out_are_the_defaults(
     file.write_text(text)
     settings.load(file, None)  # every key is known
     tables = tomllib.loads(text)
-    there = [(tables[name], known[name]) for name in ("server", "publish")]
+    there = [(tables[name], known[name]) for name in ("server", "publish", "web")]
     there += [(table, known["audience[1]"]) for table in tables["audience"]]
     types = ("static", "published", "accounts", "command", "web", "unit")
     sources = {name: f"source[{number}]" for number, name in enumerate(types, 1)}
@@ -520,7 +528,7 @@ def test_what_the_example_comments_out_are_the_defaults(
             default = keys[key].default
             if default not in (None, "", ()):  # what must be set has an example
                 assert value == (list(default) if isinstance(default, tuple) else default), key
-    for name in ("server", "publish"):
+    for name in ("server", "publish", "web"):
         assert set(tables[name]) == set(known[name])
 
 
