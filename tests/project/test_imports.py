@@ -46,12 +46,16 @@ HEAVY = {
     "http",
     "difflib",
     "importlib.metadata",
+    "jinja2",
+    "markupsafe",
     "sqlite3",
     "systemd",
 }
 # What else a module may import.
 FOREIGN = {
     "fingerd_sd.process.systemd": {"systemd"},
+    "fingerd_sd.serving.web.forms.linking": {"markupsafe"},
+    "fingerd_sd.serving.web.forms.page": {"jinja2", "markupsafe"},
     "fingerd_sd.sources.accounts.logind": {"dbus_fast"},
     "fingerd_sd.sources.web.client": {"aiohttp", "multidict", "yarl"},
     "fingerd_sd.sources.web.text": {"lxml"},

@@ -60,7 +60,7 @@ def _until(end: datetime | None, now: float) -> str:
 def _on_since(session: Session, widest: int) -> list[str]:
     tty, host = field(session.tty), field(session.host)
     lines = [f"On since {session.since:%a %b %e %H:%M (%Z)}{_where(tty, host)}"]
-    idle = _idle_words(session.idle) if is_known(session.idle) else ""
+    idle = idle_words(session.idle) if is_known(session.idle) else ""
     if idle:
         idle = " " * (widest - len(tty) + 3) + idle
         if host:
@@ -101,7 +101,7 @@ def _with_year(at: datetime) -> str:
     return f"{at:%a %b %e %H:%M %Y (%Z)}"
 
 
-def _idle_words(seconds: float) -> str:
+def idle_words(seconds: float) -> str:
     """Return an idle time as words: the two coarsest of days, hours, minutes, seconds."""
     minutes, second = divmod(int(seconds), 60)
     hours, minute = divmod(minutes, 60)

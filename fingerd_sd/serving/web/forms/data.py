@@ -34,9 +34,10 @@ def person(row: Row, at: Place) -> bytes:
     return _octets(_user(row, at))
 
 
-def people(rows: Sequence[Row], kind: Kind, at: Place) -> bytes:
-    """Return a list: people.json."""
-    return _octets({"domain": at.domain, "kind": kind, "people": [_user(row, at) for row in rows]})
+def people(rows: Sequence[Row], kind: Kind, at: Place, cut: bool) -> bytes:
+    """Return a list: people.json. `cut`: whether there are more."""
+    users = [_user(row, at) for row in rows]
+    return _octets({"domain": at.domain, "kind": kind, "people": users, "cut": cut})
 
 
 def sentence(status: int, text: str) -> bytes:

@@ -21,3 +21,10 @@ def rfc3339(at: datetime) -> str:
 def rfc3339_at(seconds: float) -> str:
     """Return the time `seconds` since the epoch, as in RFC 3339 §5.6."""
     return rfc3339(datetime.fromtimestamp(seconds, UTC))
+
+
+def in_words(at: datetime) -> str:
+    """Return `at`, which has a time zone, to the minute and for people: "Wed 25 Nov 2026, 08:10
+    UTC".
+    """
+    return f"{at:%a} {at.day} {at:%b} {at.year}, {at:%H:%M %Z}"

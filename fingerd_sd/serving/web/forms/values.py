@@ -5,7 +5,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal, NamedTuple, TypeAlias
 
-from fingerd_sd.protocol.entry import Entry
+from fingerd_sd.protocol.entry import Entry, Text
+from fingerd_sd.protocol.text import one_line, printable
+
+AVATAR = "http://webfinger.net/rel/avatar"  # the relation of a picture: https://webfinger.net/rel/
+MAX_FIRST = 200  # characters of the line that stands for a plan in a list
 
 Form: TypeAlias = Literal["html", "text", "json", "vcard", "atom"]
 Kind: TypeAlias = Literal["sessions", "plans"]  # of a list: who is here, who published lately
@@ -39,3 +43,9 @@ class Row(NamedTuple):
     login: str
     entry: Entry
     at: float | None = None
+
+
+def first_line(entry: Entry) -> str:
+    """Return the first line, of the plan or of a text, that has a word; "" if there is none."""
+    text = printable(entry.text) if isinstance(entry, Text) else entry.plan or ""
+    return one_line(text.lstrip().partition("\n")[0], MAX_FIRST)

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: MIT
+"""Addresses in a text become links, and nothing else becomes markup.
+
+Sans-I/O. An address begins with one of SCHEMES. What ends a sentence after it stays outside, and so
+does a bracket that was opened before it. RFC 3986 Appendix C: addresses stand in texts so.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import quote
+
+from markupsafe import Markup, escape
+
+SCHEMES = ("http", "https", "mailto", "gemini", "finger")  # what a browser or its user can open
+REL = "nofollow ugc noopener"  # a user wrote it: no praise from this site, and no hold on its page
+
+# Blanks, quotes, and what RFC 3986 has in no address, end one; an IPv6 address has its brackets.
+_INNER = r"[^\s<>\"\[\]{}|\\^`]"
+_ADDRESS = re.compile(
+    rf"(?<![\w+.-])(?:(?:https?|gemini|finger)://(?:\[[\da-f:.]+\])?|mailto:){_INNER}+",
+    re.IGNORECASE,
+)
+_WHOLE = re.compile(rf"(?:{_ADDRESS.pattern})\Z", re.IGNORECASE)
+# What may follow an address in a text and seldom ends one; the last ones are those of East Asia.
+_AFTER = ".,;:!?'*_…·»›”’" + "\u3001\u3002\uff01\uff0c\uff1a\uff1b\uff1f"
+_OPENED = {")": "(", "\uff09": "\uff08"}
+_NO_OCTET = re.compile(r"%(?![\da-fA-F]{2})")  # a percent sign that encodes none
+_SAFE = "%/:?#[]@!$&'()*+,;=~"  # RFC 3986 §2.2, and what is encoded already
+
+
+def linked(text: str) -> Markup:
+    """Return `text`, printable, as HTML: its addresses as links, the rest escaped."""
+    parts: list[str] = []
+    done = 0
+    for match in _ADDRESS.finditer(text):
+        end = match.start() + _length(match[0])
+        address = text[match.start() : end]
+        if not _says_where(address):
+            continue
+        parts += (escape(text[done : match.start()]), anchor(address))
+        done = end
+    return Markup("").join([*parts, escape(text[done:])])
+
+
+def anchor(address: str, rel: str = REL) -> Markup:
+    """Return a link to `address`, of which `is_link` must hold."""
+    return Markup('<a href="{}" rel="{}">{}</a>').format(encoded(address), rel, address)
+
+
+def is_link(address: str) -> bool:
+    """Whether a link of a person may be one of a page: its scheme is one of SCHEMES."""
+    return _WHOLE.match(address) is not None and _says_where(address)
+
+
+def encoded(address: str) -> str:
+    """Return `address` in ASCII, with a percent sign before the octets of each other character."""
+    return quote(_NO_OCTET.sub("%25", address), safe=_SAFE)
+
+
+def _says_where(address: str) -> bool:
+    """Whether there is more than a scheme."""
+    return bool(address.partition(":")[2].strip("/"))
+
+
+def _length(address: str) -> int:
+    """Return how many characters of `address` are left without what follows it in a text."""
+    end = len(address)
+    extra = {shut: address.count(shut) - address.count(opened) for shut, opened in _OPENED.items()}
+    while end:
+        last = address[end - 1]
+        if extra.get(last, 0) > 0:
+            extra[last] -= 1
+        elif last not in _AFTER:
+            break
+        end -= 1
+    return end
