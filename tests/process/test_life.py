@@ -660,7 +660,7 @@ def test_while_it_goes_on_it_is_told_again_and_again(
             assert isinstance(finger, Finger)
             while len([count for _, count in notices(caplog) if count > 1]) < 3:
                 answers += [await live.ask(b"nobody\r\n") for _ in range(10)]
-            await until(lambda: finger._notices_timer is None)  # all is told and forgotten
+            await until(lambda: finger._limited._timer is None)  # all is told and forgotten
             assert sum(count for _, count in notices(caplog)) == answers.count(LIMITED)
             await live.ask(b"nobody\r\n")  # and counting begins anew
         assert sum(count for _, count in notices(caplog)) == answers.count(LIMITED) + 1

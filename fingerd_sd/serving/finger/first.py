@@ -25,8 +25,8 @@ from fingerd_sd.serving.finger.sockets import (
     connected_to,
     end_output,
     send_now,
-    taker,
 )
+from fingerd_sd.serving.waiting.taking import taker
 
 if TYPE_CHECKING:
     import socket

@@ -19,10 +19,10 @@ from fingerd_sd.directory.answer import LIMIT, RESULTS, Answer
 from fingerd_sd.directory.ruip import Begun, Ruip
 from fingerd_sd.policy.rules import Client
 from fingerd_sd.process.descriptors import for_connections
-from fingerd_sd.serving.finger.accept import Acceptor
 from fingerd_sd.serving.finger.first import Taken, said_at_once
 from fingerd_sd.serving.finger.held import Connection
 from fingerd_sd.serving.finger.sockets import AT_ONCE, RECEIVE, end_output, send_now
+from fingerd_sd.serving.waiting.accept import Acceptor
 from fingerd_sd.serving.waiting.deadlines import Deadlines
 from fingerd_sd.serving.waiting.floor import Floor
 from fingerd_sd.serving.waiting.readers import Readers

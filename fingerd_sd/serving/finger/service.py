@@ -7,21 +7,16 @@ It exchanges one reading of the configuration for the next, and logs limited cli
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from fingerd_sd.config.mistakes import Mistake
 from fingerd_sd.config.server import Limits
-from fingerd_sd.directory.answer import LIMIT
 from fingerd_sd.directory.ruip import Ruip
-from fingerd_sd.policy.notices import Notice, Notices
-from fingerd_sd.policy.rules import Client
 from fingerd_sd.serving.finger.first import Taken
 from fingerd_sd.serving.finger.server import QueryLog, Server
-
-log = logging.getLogger(__name__)
+from fingerd_sd.serving.waiting.limited import LimitedLog
 
 CLOSE = 2.0  # seconds that the sources get to close what they keep open, at the exit
 
@@ -46,9 +41,8 @@ class Finger:
         self._ruip = setup.ruip
         self._taken = taken
         self._server = Server(loop, setup.ruip, setup.limits, setup.query_log)
-        self._server.on_limited = self._limited
-        self._notices = Notices()
-        self._notices_timer: asyncio.TimerHandle | None = None
+        self._limited = LimitedLog(loop)
+        self._server.on_limited = self._limited.count
         self._closing: set[asyncio.Task[None]] = set()  # the setups before this one
 
     @property
@@ -98,7 +92,7 @@ class Finger:
         self._ruip = self._server.ruip = setup.ruip
         self._server.limits = setup.limits
         self._server.query_log = setup.query_log
-        self._tell(self._notices.rest())  # log_client may allow less from now on
+        self._limited.rest()  # log_client may allow less from now on
 
     def give_back(self) -> None:
         """Forget kept answers, clients, and what sources can have again. Not rates: who makes
@@ -121,29 +115,4 @@ class Finger:
         self._server.abandon()
         closing = [self._loop.create_task(self._ruip.close(cancel=True)), *self._closing]
         await asyncio.wait(closing, timeout=CLOSE)
-        self._tell(self._notices.rest())
-
-    # --- clients that are limited ---
-
-    def _limited(self, client: Client) -> None:
-        notice = self._notices.count(client, self._loop.time())
-        if notice is not None:
-            self._tell([notice])
-
-    def _notices_due(self) -> None:
-        self._notices_timer = None
-        self._tell(self._notices.due(self._loop.time()))
-
-    def _tell(self, notices: Iterable[Notice]) -> None:
-        """Log `notices`, and set a timer for the next."""
-        for notice in notices:
-            fields = {
-                "FINGER_CLIENT": notice.client,
-                "FINGER_AUDIENCE": notice.audience,
-                "FINGER_RESULT": LIMIT,
-                "FINGER_COUNT": str(notice.queries),
-            }
-            log.warning("%s", notice, extra={"event": "LIMITED", "fields": fields})
-        due_at = self._notices.due_at
-        if self._notices_timer is None and due_at is not None:
-            self._notices_timer = self._loop.call_at(due_at, self._notices_due)
+        self._limited.rest()

@@ -17,9 +17,9 @@ import pytest
 from fingerd_sd.config.server import Limits
 from fingerd_sd.directory.answer import RESULTS
 from fingerd_sd.protocol.entry import Entry, Text
-from fingerd_sd.serving.finger import accept, ending, held, server
+from fingerd_sd.serving.finger import ending, held, server
 from fingerd_sd.serving.finger.server import Server
-from fingerd_sd.serving.waiting import deadlines
+from fingerd_sd.serving.waiting import accept, deadlines
 
 from ...helpers.houses import VILLAGE, Told, everyone, ruip, static, village
 from ...helpers.wire import PATIENCE, Peer, Serving, descriptors_left, run, serving, turns, until

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from fingerd_sd.serving.finger import accept
+from fingerd_sd.serving.waiting import accept
 from fingerd_sd.serving.waiting.loop import Loop
 
 from ...helpers.houses import village

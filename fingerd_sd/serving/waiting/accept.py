@@ -13,8 +13,8 @@ import socket
 from collections.abc import Callable, Sequence, Sized
 from functools import partial
 
-from fingerd_sd.serving.finger.sockets import Taker, taker
 from fingerd_sd.serving.waiting.loop import Loop
+from fingerd_sd.serving.waiting.taking import Taker, taker
 
 log = logging.getLogger(__name__)
 
