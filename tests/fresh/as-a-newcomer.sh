@@ -38,11 +38,11 @@ run)
     ;;
 deb)
     make deb
-    cp build/deb/fingerd-sd_*_all.deb /shared/package/
+    cp build/deb/fingerd-sd*_all.deb /shared/package/
     ;;
 nocheck)
     DEB_BUILD_OPTIONS=nocheck DEB_BUILD_PROFILES=nocheck make deb
-    cp build/deb/fingerd-sd_*_all.deb /shared/package/
+    cp build/deb/fingerd-sd*_all.deb /shared/package/
     ;;
 later)
     rm -rf later
@@ -56,7 +56,7 @@ later)
     mv changelog debian/changelog
     echo '__version__ = "99"' >>fingerd_sd/__init__.py
     DEB_BUILD_OPTIONS=nocheck DEB_BUILD_PROFILES=nocheck dpkg-buildpackage -us -uc --build=binary
-    cp ../fingerd-sd_99-1_all.deb /shared/package/
+    cp ../fingerd-sd*_99-1_all.deb /shared/package/
     ;;
 *)
     make "$1"

@@ -42,9 +42,9 @@ def keep(release: str, folder: Path, tree: str) -> None:
 
 
 @cache
-def package(release: str, later: bool = False) -> Path:
-    """Return the package that was built of the tree as it is now, in a root of `release`; `later`:
-    of the version after it. It is built now, without its tests, if `make fresh` has not.
+def package(release: str, later: bool = False, name: str = "fingerd-sd") -> Path:
+    """Return the package `name` that was built of the tree as it is now, in a root of `release`;
+    `later`: of the version after it. It is built now, without its tests, if `make fresh` has not.
     """
     with tempfile.TemporaryDirectory(prefix="fingerd-sd-package-") as name:
         shared = Path(name)
@@ -53,7 +53,7 @@ def package(release: str, later: bool = False) -> Path:
         if not known.exists() or known.read_text() != tree:
             _build(release, shared, tree)
     kept = BUILT / release
-    (found,) = kept.glob("fingerd-sd_99-1_all.deb" if later else "fingerd-sd_0*_all.deb")
+    (found,) = kept.glob(f"{name}_99-1_all.deb" if later else f"{name}_0*_all.deb")
     return found
 
 

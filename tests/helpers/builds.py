@@ -74,18 +74,18 @@ def dist() -> Path:
 
 @once
 def built() -> Path:
-    """Return the package of this tree, made as `make deb` makes it, but for its tests: those run in
-    fresh roots (tests/fresh).
+    """Return the folder of the packages of this tree, made as `make deb` makes them, but for its
+    tests: those run in fresh roots (tests/fresh).
     """
-    return _deb(_build("built"))
+    return _build("built")
 
 
 @once
 def built_elsewhere() -> Path:
-    """Return the package again, built in another place, time zone and umask."""
+    """Return the same again, built in another place, time zone and umask."""
     mask = os.umask(0o077)
     try:
-        return _deb(_build("elsewhere", TZ="Asia/Kathmandu"))
+        return _build("elsewhere", TZ="Asia/Kathmandu")
     finally:
         os.umask(mask)
 
@@ -99,8 +99,9 @@ def _build(name: str, **env: str) -> Path:
     return folder
 
 
-def _deb(folder: Path) -> Path:
-    (path,) = folder.glob("fingerd-sd_*_all.deb")
+def deb(folder: Path, name: str = "fingerd-sd") -> Path:
+    """Return the package `name` in a folder of packages."""
+    (path,) = folder.glob(f"{name}_*_all.deb")
     return path
 
 

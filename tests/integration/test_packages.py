@@ -19,7 +19,7 @@ import pytest
 from fingerd_sd import __version__
 
 from ..helpers import needs
-from ..helpers.builds import TREE, built, built_elsewhere, dist, run
+from ..helpers.builds import TREE, built, built_elsewhere, deb, dist, run
 
 pytestmark = pytest.mark.packages
 
@@ -62,6 +62,23 @@ DOC = "/usr/share/doc/fingerd-sd/examples"
 EXAMPLES = {f"{DOC}/{path.relative_to(TREE / 'units')}" for path in TREE.glob("units/*.d/*.conf")}
 EXAMPLES |= {f"{DOC}/{path.name}" for path in TREE.glob("packaging/example/*.toml")}
 
+# What the package fingerd-sd-web has, and no other.
+WEB_FILES = {
+    "/usr/lib/systemd/system/finger-web.service",
+    "/usr/lib/systemd/system/finger-web.socket",
+    "/usr/lib/sysusers.d/fingerd-sd-web.conf",
+    "/usr/share/man/man5/finger-web.service.5",
+    "/usr/share/man/man5/finger-web.socket.5",
+}
+WEB_EXAMPLES = {name for name in EXAMPLES if "finger-web" in name}
+WEB_EXAMPLES |= {f"{DOC}/web/{path.name}" for path in TREE.glob("packaging/example/web/*")}
+EXAMPLES -= WEB_EXAMPLES
+WEB_CODE = {
+    str(path.relative_to(TREE))
+    for path in TREE.glob("fingerd_sd/serving/web/**/*")
+    if path.is_file() and path.suffix != ".pyc"
+}
+
 MACROS = r"""
 %_unitdir /usr/lib/systemd/system
 %_userunitdir /usr/lib/systemd/user
@@ -79,6 +96,7 @@ MACROS = r"""
 %pyproject_install python3 -m installer --destdir=%{buildroot} dist/*.whl
 %pyproject_files %{_builddir}/pyproject_files
 %SITE /usr/lib/python3
+%python3_sitelib /usr/lib/python3/dist-packages
 %pyproject_save_files() find %{buildroot}%{SITE} -printf '%{SITE}/%%P\\n' > %{pyproject_files}
 %pyproject_check_import() true
 %pytest true
@@ -95,6 +113,16 @@ def plain(names: str) -> set[str]:
     return {re.sub(r"/$|\.gz$", "", name) for name in names.splitlines()}
 
 
+def is_split(base: set[str], web: set[str]) -> None:
+    """Assert that two packages have what they are for, and nothing of the other."""
+    assert base >= FILES | EXAMPLES
+    assert [name for name in base if re.search("finger-web|sd-web|serving/web", name)] == []
+    assert web >= WEB_FILES
+    code = {"fingerd_sd/" + name.split("/fingerd_sd/")[1] for name in web if "/fingerd_sd/" in name}
+    assert {name for name in code if not name.endswith(".pyc")} >= WEB_CODE
+    assert [name for name in code if not name.startswith("fingerd_sd/serving")] == []
+
+
 def test_all_packages_have_the_version_of_the_code() -> None:
     changelog = (TREE / "packaging/debian/changelog").read_text()
     for version in (
@@ -109,17 +137,35 @@ def test_all_packages_have_the_version_of_the_code() -> None:
 # --- Debian ---
 
 
-def test_the_debian_package_has_the_files() -> None:
-    listed = "\n".join(
-        line.split()[5].removeprefix(".") for line in run("dpkg-deb", "-c", built()).splitlines()
+def in_deb(name: str) -> set[str]:
+    """Return the paths in the Debian package `name`."""
+    told = run("dpkg-deb", "-c", deb(built(), name)).splitlines()
+    listed = "\n".join(line.split()[5].removeprefix(".") for line in told)
+    return {re.sub("^/lib/", "/usr/lib/", name) for name in plain(listed)}
+
+
+def test_the_debian_packages_have_the_files() -> None:
+    web = in_deb("fingerd-sd-web")
+    is_split(in_deb("fingerd-sd"), web)
+    folder = DOC.replace("fingerd-sd", "fingerd-sd-web")
+    assert {name.replace(DOC, folder).replace("/web/", "/") for name in WEB_EXAMPLES} <= web
+
+
+def test_only_the_package_for_the_web_needs_what_the_web_needs() -> None:
+    base, web = (
+        run("dpkg-deb", "-f", deb(built(), name), "Depends")
+        for name in ("fingerd-sd", "fingerd-sd-web")
     )
-    files = {re.sub("^/lib/", "/usr/lib/", name) for name in plain(listed)}
-    assert files >= FILES | EXAMPLES
+    assert "aiohttp" not in base
+    assert "jinja2" not in base
+    assert {f"fingerd-sd (= {__version__}-1)", "python3-aiohttp", "python3-jinja2"} <= set(
+        web.strip().split(", ")
+    )
 
 
 def test_lintian_has_nothing_to_say_of_the_debian_package() -> None:
     needs.programs("lintian")
-    (changes,) = built().parent.glob("*.changes")
+    (changes,) = built().glob("*.changes")
     said = run(
         *("lintian", "--allow-root", "--display-info", "--pedantic"),
         # The package is written for Debian 12; Debian 13 has a newer policy, and one tag less.
@@ -129,8 +175,9 @@ def test_lintian_has_nothing_to_say_of_the_debian_package() -> None:
     assert said == ""
 
 
-def test_the_debian_package_is_the_same_octets_wherever_it_is_built() -> None:
-    assert built().read_bytes() == built_elsewhere().read_bytes()
+@pytest.mark.parametrize("name", ["fingerd-sd", "fingerd-sd-web"])
+def test_a_debian_package_is_the_same_octets_wherever_it_is_built(name: str) -> None:
+    assert deb(built(), name).read_bytes() == deb(built_elsewhere(), name).read_bytes()
 
 
 # --- Fedora ---
@@ -147,8 +194,14 @@ def test_the_spec_makes_a_package_with_the_files(tmp_path: Path) -> None:
         env=LAYOUT,
     )
     assert list((tmp_path / "SRPMS").glob("*.src.rpm"))
-    (package,) = (tmp_path / "RPMS/noarch").iterdir()
-    assert plain(run("rpm", "-qlp", package)) >= FILES | EXAMPLES
+    made = tmp_path / "RPMS/noarch"
+    (package,) = made.glob("fingerd-sd-[0-9]*")
+    (web,) = made.glob("fingerd-sd-web-*")
+    files = plain(run("rpm", "-qlp", web))
+    is_split(plain(run("rpm", "-qlp", package)), files)
+    assert files >= WEB_EXAMPLES
+    assert "fingerd-sd = " in run("rpm", "-qRp", web)
+    assert "restart finger-web.service" in run("rpm", "-qp", "--scripts", web)
     assert run("rpm", "-qcp", package) == "/etc/fingerd-sd/fingerd.toml\n"
     scripts = run("rpm", "-qp", "--scripts", package)
     assert "post finger.socket finger.service finger-publish.socket" in scripts
@@ -185,9 +238,12 @@ def test_the_pkgbuild_makes_a_package_with_the_files(workshop: Path) -> None:
             **LAYOUT,
         },
     )
-    (package,) = workshop.glob("*.pkg.tar.*")
-    listed = plain(run("tar", "-tf", package))
-    assert {f"/{name}" for name in listed} >= FILES | EXAMPLES
+    (package,) = workshop.glob("fingerd-sd-[0-9]*.pkg.tar.*")
+    (web,) = workshop.glob("fingerd-sd-web-*.pkg.tar.*")
+    listed, files = (plain(run("tar", "-tf", path)) for path in (package, web))
+    is_split({f"/{name}" for name in listed}, {f"/{name}" for name in files})
+    assert {f"/{name}" for name in files} >= WEB_EXAMPLES
+    assert "depend = fingerd-sd=" in run("tar", "-xOf", web, ".PKGINFO")
     assert "usr/share/licenses/fingerd-sd/LICENSE" in listed
     about = run("tar", "-xOf", package, ".PKGINFO")
     assert "backup = etc/fingerd-sd/fingerd.toml" in about

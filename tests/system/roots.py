@@ -41,6 +41,9 @@ PACKAGES = (
     "systemd-sysv",
 )
 
+# Where pages are served: the package fingerd-sd-web needs more, and a proxy stands in front.
+WEB_PACKAGES = (*PACKAGES, "curl", "nginx-light", "python3-jinja2", "w3m")
+
 BUILD_TIMEOUT = 900  # seconds; a minute is usual
 
 
