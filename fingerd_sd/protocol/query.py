@@ -109,3 +109,12 @@ def parse(octets: bytes) -> Query:
     if user in _SWITCHES:  # `/W@host`: never a name
         user, whois = "", True
     return Query(user, tuple(hosts), whois)
+
+
+def is_name(name: str) -> bool:
+    """Whether a query can ask for the user `name`, in this spelling."""
+    try:
+        query = parse(name.encode("utf-8"))
+    except (QueryError, UnicodeEncodeError):  # half a surrogate pair: JSON can write it
+        return False
+    return bool(name) and query.user == name and not query.hosts

@@ -7,16 +7,14 @@ RFC 1288 §3.2.3: the administrator selects the atoms. §3.3: nothing unprintabl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from fingerd_sd.protocol.entry import ATOMS, Link, Login, Person, Session, Status
+from fingerd_sd.protocol.entry import ATOMS, Login, Person, Session, Status
 from fingerd_sd.protocol.layout.fields import field, is_known
 from fingerd_sd.protocol.layout.logins import is_one_of
 from fingerd_sd.protocol.layout.long import bounded
-from fingerd_sd.protocol.text import is_printable
-
-MAX_LINK = 2048  # characters of an address: what browsers and proxies are sure to take
+from fingerd_sd.protocol.links import showable
 
 
 def shown(person: Person, show: Collection[str], now: float) -> Person:
@@ -24,8 +22,8 @@ def shown(person: Person, show: Collection[str], now: float) -> Person:
 
     `show`: names out of entry.ATOMS. `now`: seconds since the epoch. A status that has ended is
     None, and so is a last login that is one of the sessions, an idle time that is not known, and a
-    field that is left with no character, but for `name`. A link with what is not printable is left
-    out.
+    field that is left with no character, but for `name`. Links that may not be shown are left out:
+    see protocol/links.py.
     """
     atoms: dict[str, Any] = dict.fromkeys(ATOMS)
     for atom in show:
@@ -39,7 +37,7 @@ def shown(person: Person, show: Collection[str], now: float) -> Person:
         field(person.login),
         **atoms,
         last_login=None if last is None else Login(last.at, _line(last.tty), _line(last.host)),
-        links=tuple(_links(person.links)),
+        links=showable(person.links),
         lifetime=person.lifetime,
     )
 
@@ -80,12 +78,6 @@ def _sessions(sessions: tuple[Session, ...] | None) -> tuple[Session, ...] | Non
 def _status(status: Status | None) -> Status | None:
     text = field(status.text) if status else ""
     return Status(text, status.until) if status and text else None
-
-
-def _links(links: tuple[Link, ...]) -> Iterator[Link]:
-    for link in links:
-        if link.rel and link.href and all(len(it) <= MAX_LINK and is_printable(it) for it in link):
-            yield link
 
 
 _SHOWN: Mapping[str, Callable[[Any], Any]] = {

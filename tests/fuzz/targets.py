@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
-from . import clients, files, sites
+from . import clients, files, sites, visitors
 
-TARGETS = {target.name: target for module in (clients, files, sites) for target in module.TARGETS}
+MODULES = (clients, files, sites, visitors)
+TARGETS = {target.name: target for module in MODULES for target in module.TARGETS}

@@ -35,6 +35,7 @@ PACKAGES = {
     "systemd-analyze": "systemd",
     "systemd-socket-activate": "systemd",
     "aiohttp": "python3-aiohttp",
+    "idna": "python3-idna",
     "dbus_fast": "python3-dbus-fast",
     "lxml": "python3-lxml",
     "systemd": "python3-systemd",

@@ -59,6 +59,7 @@ FOREIGN = {
     "fingerd_sd.sources.accounts.logind": {"dbus_fast"},
     "fingerd_sd.sources.web.client": {"aiohttp", "multidict", "yarl"},
     "fingerd_sd.sources.web.text": {"lxml"},
+    "fingerd_sd.serving.web.webfinger": {"idna"},
 }
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from fingerd_sd.config.mistakes import File
 from fingerd_sd.config.table import Table
 from fingerd_sd.protocol.entry import Entry, Link, Person, Status, Text
-from fingerd_sd.protocol.query import QueryError, parse
+from fingerd_sd.protocol.query import is_name
 
 MAX_FILE = 1 << 28  # octets of a TOML file of users: a million persons of 256 octets each
 MAGIC = b"SQLite format 3\0"  # how a database begins: https://www.sqlite.org/fileformat.html
@@ -50,15 +50,6 @@ def is_database(path: File) -> bool:
         raise
     except OSError:
         return False  # reading it will say why it cannot be read
-
-
-def is_name(name: str) -> bool:
-    """Whether a query can ask for `name`."""
-    try:
-        query = parse(name.encode("utf-8"))
-    except (QueryError, UnicodeEncodeError):  # JSON can write half a surrogate pair
-        return False
-    return bool(name) and query.user == name and not query.hosts
 
 
 def _read_person(login: str, table: Table) -> Person:
