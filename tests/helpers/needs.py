@@ -37,8 +37,13 @@ PACKAGES = {
     "aiohttp": "python3-aiohttp",
     "idna": "python3-idna",
     "dbus_fast": "python3-dbus-fast",
+    "feedparser": "python3-feedparser",
+    "jinja2": "python3-jinja2",
+    "jsonschema": "python3-jsonschema",
     "lxml": "python3-lxml",
+    "referencing": "python3-jsonschema",
     "systemd": "python3-systemd",
+    "vobject": "python3-vobject",
 }
 NOBODY = 65534  # uid and gid of who owns nothing
 SOMEBODY = NOBODY - 1  # another, as whom no test is run

@@ -10,7 +10,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fingerd_sd.protocol.entry import Entry, Login, Mail, Person, Session, Status, Text
+from fingerd_sd.protocol.entry import Entry, Login, Mail, Session, Status, Text
+from fingerd_sd.protocol.links import told
 from fingerd_sd.protocol.text import printable
 from fingerd_sd.serving.web.forms.times import rfc3339, rfc3339_at
 from fingerd_sd.serving.web.forms.values import Kind, Place, Row
@@ -70,7 +71,7 @@ def _entry(entry: Entry) -> dict[str, Any]:
     if entry.status is not None:
         values["status"] = _status(entry.status)
     if entry.links:
-        values["links"] = _links(entry)
+        values["links"] = told(entry.links)
     return _known(values)
 
 
@@ -103,10 +104,3 @@ def _mail(mail: Mail) -> dict[str, Any]:
 def _status(status: Status) -> dict[str, Any]:
     until = None if status.until is None else rfc3339(status.until)
     return _known({"text": status.text, "until": until})
-
-
-def _links(person: Person) -> list[dict[str, str]]:
-    return [
-        {"rel": link.rel, "href": link.href} | ({"type": link.type} if link.type else {})
-        for link in person.links
-    ]

@@ -44,8 +44,11 @@ def linked(text: str) -> Markup:
 
 
 def anchor(address: str, rel: str = REL) -> Markup:
-    """Return a link to `address`, of which `is_link` must hold."""
-    return Markup('<a href="{}" rel="{}">{}</a>').format(encoded(address), rel, address)
+    """Return a link to `address`, of which `is_link` must hold. It reads from left to right,
+    whatever is around it.
+    """
+    link = Markup('<a href="{}" rel="{}" dir="ltr">{}</a>')
+    return link.format(encoded(address), rel, address)
 
 
 def is_link(address: str) -> bool:

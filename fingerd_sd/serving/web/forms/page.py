@@ -35,7 +35,14 @@ VERSION = hashlib.sha256(STYLE).hexdigest()[:12]  # in its address, so that it m
 # https://webfinger.net/rel/; OpenID Connect Discovery 1.0 §2
 PROFILE = "http://webfinger.net/rel/profile-page"
 ISSUER = "http://openid.net/specs/connect/1.0/issuer"
-_NAMES = {AVATAR: "Avatar", PROFILE: "Profile", ISSUER: "Sign-on", "me": "Also", "self": "Self"}
+_NAMES = {
+    AVATAR: "Avatar",
+    PROFILE: "Profile",
+    ISSUER: "Sign-on",
+    "me": "Also",
+    "related": "Related",
+    "self": "Self",
+}
 # Who is there is the same person; other sites look for that: microformats.org/wiki/rel-me.
 _MINE = ("me", PROFILE)
 

@@ -7,7 +7,6 @@ Sans-I/O. That is no session, no mailbox and no status, which are over soon.
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Iterator
 from urllib.parse import quote
 
@@ -20,7 +19,6 @@ from fingerd_sd.serving.web.forms.values import AVATAR, Place, Row
 MAX_LINE = 75  # octets of a line, without its end: RFC 6350 §3.2
 _ARMOR = "-----BEGIN PGP PUBLIC KEY BLOCK-----"
 _KEY = "data:application/pgp-keys;base64,"  # RFC 3156 §7: the type of what is in armor
-_ESCAPED = re.compile(r"[\\,;\n]")
 
 
 def person(row: Row, at: Place) -> bytes:
@@ -46,8 +44,13 @@ def folded(line: str) -> bytes:
 
 
 def escaped(text: str) -> str:
-    """Return `text`, printable, as a text value or as a component of one: RFC 6350 §3.4."""
-    return _ESCAPED.sub(lambda match: "\\n" if match[0] == "\n" else "\\" + match[0], text)
+    """Return `text`, printable, as a text value: RFC 6350 §4.1, TEXT-CHAR."""
+    return text.replace("\\", "\\\\").replace(",", "\\,").replace("\n", "\\n")
+
+
+def component(text: str) -> str:
+    """Return `text`, printable, as one component of several: RFC 6350 §4.1, list-component."""
+    return escaped(text).replace(";", "\\;")
 
 
 def _properties(row: Row, at: Place) -> Iterator[str]:
@@ -65,7 +68,7 @@ def _properties(row: Row, at: Place) -> Iterator[str]:
 
 def _atoms(person: Person) -> Iterator[str]:
     if person.office:
-        yield f"ADR;TYPE=work:;;{escaped(person.office)};;;;"
+        yield f"ADR;TYPE=work:;;{component(person.office)};;;;"
     if person.phone:
         yield f"TEL;TYPE=work:{escaped(phone_number(person.phone))}"
     if person.home_phone:

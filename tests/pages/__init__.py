@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""The pages as browsers and validators have them: marked "pages", since they need such tools."""
