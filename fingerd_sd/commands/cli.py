@@ -47,7 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             return compile_users(options.users, options.database)
         case "publish":
-            from fingerd_sd.commands.publish.command import Wanted, publish
+            from fingerd_sd.commands.publish.command import publish
+            from fingerd_sd.commands.publish.options import Wanted
 
             return publish(Wanted(**{key: getattr(options, key) for key in Wanted._fields}))
     return _serve(options.config, options.listen)
@@ -156,7 +157,15 @@ def _parse(arguments: Sequence[str]) -> Namespace:
         ("--until", "WHEN", "when the status ends, such as 18:00, +2h or 2026-12-24 09:00"),
     ):
         publishing.add_argument(option, metavar=metavar, help=does)
+    publishing.add_argument(
+        "--link",
+        action="append",
+        nargs="+",
+        metavar=("REL HREF", "TYPE"),
+        help="publish this link, such as: me https://example.net/; may be repeated",
+    )
     for option, does in (
+        ("--no-links", "take back all links"),
         ("--edit", "edit the plan that is published, with $VISUAL or $EDITOR"),
         ("--show", "show what is published, and what each audience gets"),
         ("--who", "with --show: how often it was asked for"),

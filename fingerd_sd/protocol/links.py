@@ -94,11 +94,12 @@ def published(value: Any) -> tuple[Link, ...]:
     """Return the links of a user that the JSON `value` has; what is malformed is left out."""
     if not isinstance(value, Sequence) or isinstance(value, str):
         return ()
-    links = (_link(item) for item in value[:MAX_LINKS])
+    links = (link_of(item) for item in value[:MAX_LINKS])
     return tuple(link for link in links if link is not None and not fault_of_user(link))
 
 
-def _link(item: Any) -> Link | None:
+def link_of(item: Any) -> Link | None:
+    """Return the link that an object of JSON is, whatever it leads to; None: it is none."""
     if not isinstance(item, Mapping):
         return None
     parts = [item.get("rel"), item.get("href"), item.get("type", "")]

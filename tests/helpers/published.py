@@ -16,7 +16,7 @@ import pytest
 from fingerd_sd.sources.published import news, store
 
 NOON = 1_795_608_000.0  # seconds since the epoch
-COLUMNS = ("uid", "at", "plan", "project", "key", "status", "until")
+COLUMNS = ("uid", "at", "plan", "project", "key", "status", "until", "links")
 
 
 class Folder:
@@ -58,7 +58,8 @@ class Folder:
 
 
 def _values(columns: dict[str, str | float | None]) -> list[str | float | None]:
-    return [({"uid": 1000, "at": NOON} | columns).get(name) for name in COLUMNS]
+    told: dict[str, str | float | None] = {"uid": 1000, "at": NOON, "links": "[]", **columns}
+    return [told.get(name) for name in COLUMNS]
 
 
 def account(login: str, uid: int = 1000, gecos: str = "") -> pwd.struct_passwd:

@@ -308,6 +308,7 @@ def test_bash_proposes_files_for_config_and_users_to_ask_for(tmp_path: Path) -> 
     assert proposed("ask", "--from", "1") == set()
     assert proposed("publish", "--plan", f"{tmp_path}/w") == {f"{tmp_path}/who.toml"}
     assert proposed("publish", "--status", "") == proposed("publish", "") == set()
+    assert proposed("publish", "--link", "") == set()
 
 
 def test_the_manual_has_no_other_command(parser: ArgumentParser) -> None:
@@ -326,7 +327,7 @@ def test_the_synopsis_has_every_argument_of_every_command(parser: ArgumentParser
     }
     own = (MAN / PUBLISH_PAGE).read_text().split(".Sh SYNOPSIS\n")[1].split(".Sh ")[0]
     assert told["publish"] == set()
-    told["publish"] = set(re.findall(r"Fl -(\w+)", own))
+    told["publish"] = set(re.findall(r"Fl -([\w-]+)", own))
     for name, command in commands(parser).items():
         there = {action.option_strings[-1].lstrip("-") for action in options(command)}
         there |= {action.dest for action in command._actions if not action.option_strings}

@@ -7,43 +7,19 @@ Whatever goes wrong is said in one line, and the stored entry then stays as it w
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
-from collections.abc import Mapping
-from typing import Any, NamedTuple, NoReturn
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from fingerd_sd.commands.exits import EX_NOPERM, EX_OK, EX_UNAVAILABLE, EX_USAGE
-from fingerd_sd.commands.publish import files, telling
-from fingerd_sd.protocol.text import decode, one_line
-from fingerd_sd.serving.publishing import client, when, wire
+from fingerd_sd.commands.publish import files, options, telling
+from fingerd_sd.commands.publish.options import Failed, Wanted, fail
+from fingerd_sd.protocol.links import published, told
+from fingerd_sd.protocol.text import one_line
+from fingerd_sd.serving.publishing import client, wire
 
 _STATUS = {wire.NOT_ALLOWED: EX_NOPERM, wire.BAD_REQUEST: EX_USAGE}  # by error; else EX_UNAVAILABLE
-
-
-class Wanted(NamedTuple):
-    """What the command line says. `socket`: the keeper's; the others are as in --help."""
-
-    socket: str = client.SOCKET
-    plan: str | None = None
-    status: str | None = None
-    until: str | None = None
-    edit: bool = False
-    mirror: bool = False
-    show: bool = False
-    who: bool = False
-    remove: bool = False
-    json: bool = False
-
-
-class Failed(Exception):  # noqa: N818  # any end but the good one
-    """The command ends with `status`; `error` is a word for programs, `say` a line for people."""
-
-    def __init__(self, status: int, error: str, say: str) -> None:
-        super().__init__(say)
-        self.status = status
-        self.error = error
-        self.say = say
 
 
 def publish(wanted: Wanted) -> int:
@@ -69,7 +45,7 @@ def publish(wanted: Wanted) -> int:
 
 def _do(wanted: Wanted) -> tuple[Mapping[str, Any], list[str]]:
     """Return the keeper's response, and the lines for a person. Raises Failed."""
-    _check(wanted)
+    options.check(wanted)
     now = time.time()
     if wanted.show:
         response = _ask(wanted, {"do": "show", "who": wanted.who})
@@ -83,59 +59,20 @@ def _do(wanted: Wanted) -> tuple[Mapping[str, Any], list[str]]:
         return _edit(wanted, now)
     if wanted.mirror:
         return _mirror(wanted, now)
-    sets: dict[str, Any] = {}
-    unset: list[str] = []
-    if wanted.plan is not None:
-        sets["plan"] = _read(wanted.plan)
-    if wanted.status is not None:
-        _set_status(wanted, now, sets, unset)
+    sets, unset = options.parts(wanted, now)
     if sets or unset:
         return _publish(wanted, sets, unset, now)
     found = _home()
     if not found.texts:
         looked = ", ".join(map(str, found.looked))
-        _fail(
+        fail(
             "no_files", f"there is nothing to publish, and nothing is changed: looked for {looked}"
         )
     return _publish(wanted, found.texts, found.missing, now)
 
 
-def _check(wanted: Wanted) -> None:
-    """Raise Failed if the options do not go together."""
-    alone = [name for name in ("edit", "mirror", "show", "remove") if getattr(wanted, name)]
-    if len(alone) > 1 or (alone and (wanted.plan, wanted.status) != (None, None)):
-        given = [
-            *alone,
-            *(name for name in ("plan", "status") if getattr(wanted, name) is not None),
-        ]
-        _fail("usage", f"{' and '.join('--' + name for name in given)} do not go together")
-    if wanted.until is not None and wanted.status is None:
-        _fail("usage", "--until says when a status ends: give it with --status")
-    if wanted.who and not wanted.show:
-        _fail("usage", "--who belongs to --show")
-
-
-def _set_status(wanted: Wanted, now: float, sets: dict[str, Any], unset: list[str]) -> None:
-    # As octets first: the terminal may not be UTF-8, and then Python has made surrogates of them.
-    text = decode(os.fsencode(wanted.status or "")).strip()
-    if "\n" in text or "\r" in text:
-        _fail("usage", "--status is one line; more of it belongs into the plan")
-    if not text:
-        if wanted.until is not None:
-            _fail("usage", '--status "" drops the status: --until does not go with it')
-        unset.append("status")
-        return
-    until = None
-    if wanted.until is not None:
-        try:
-            until = when.parse(wanted.until, now)
-        except when.WhenError as error:
-            _fail("until", f'--until "{wanted.until}" {error}')
-    sets["status"] = {"text": text, "until": until}
-
-
 def _publish(
-    wanted: Wanted, sets: Mapping[str, Any], unset: list[str] | tuple[str, ...], now: float
+    wanted: Wanted, sets: Mapping[str, Any], unset: Sequence[str], now: float
 ) -> tuple[Mapping[str, Any], list[str]]:
     response = _ask(wanted, {"do": "publish", "set": dict(sets), "unset": list(unset)})
     if response["person"] is None:
@@ -165,7 +102,7 @@ def _edit(wanted: Wanted, now: float) -> tuple[Mapping[str, Any], list[str]]:
             done = _publish(wanted, {}, ("plan",), now)
     except editing.NotEdited as error:
         kept = draft.kept() if draft else ""
-        _fail("not_edited", "; ".join(filter(None, (str(error), kept))))
+        fail("not_edited", "; ".join(filter(None, (str(error), kept))))
     except Failed as failed:
         kept = draft.kept() if draft else ""
         raise Failed(
@@ -177,13 +114,14 @@ def _edit(wanted: Wanted, now: float) -> tuple[Mapping[str, Any], list[str]]:
 
 def _mirror(wanted: Wanted, now: float) -> tuple[Mapping[str, Any], list[str]]:
     """Have the stored entry follow the files, for the user unit: where none is left, the user has
-    taken back what they said. A status stays, and without one the entry is removed.
+    taken back what they said. A status and links stay; without either the entry is removed.
     """
     found = _home()
     response = _ask(wanted, {"do": "show"})
     person = response["person"] or {}
     status, until = person.get("status"), person.get("until")
-    if person and not found.texts and (status is None or (until is not None and until <= now)):
+    over = status is None or (until is not None and until <= now)
+    if person and not found.texts and not person["links"] and over:
         return _remove(wanted, "Removed: none of the files is left.")
     if all(person.get(atom) == found.texts.get(atom) for atom in files.FILES):
         return response, ["Nothing is new, and nothing is published."]  # a login, or a chmod
@@ -194,14 +132,7 @@ def _home() -> files.Found:
     try:
         return files.in_home()
     except files.Unreadable as error:
-        _fail("unreadable", str(error))
-
-
-def _read(name: str) -> str:
-    try:
-        return files.of(name)
-    except files.Unreadable as error:
-        _fail("unreadable", str(error))
+        fail("unreadable", str(error))
 
 
 def _ask(wanted: Wanted, request: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -226,17 +157,14 @@ def _ask(wanted: Wanted, request: Mapping[str, Any]) -> Mapping[str, Any]:
 def _whole(response: dict[str, Any]) -> Mapping[str, Any]:
     """Return a response that has all that is read of it. Raises KeyError and TypeError."""
     person = response["person"]
-    if person is not None and not isinstance(person["at"], int | float):
-        raise TypeError
+    if person is not None:
+        if not isinstance(person["at"], int | float):
+            raise TypeError
+        person["links"] = told(published(person.get("links")))  # an older keeper has text there
     for view in response.setdefault("seen", []):
         if not (isinstance(view["text"], str) and isinstance(view["hidden"], dict)):
             raise TypeError
     return response
-
-
-def _fail(error: str, say: str) -> NoReturn:
-    """Raise what the user can mend at the command line."""
-    raise Failed(EX_USAGE, error, say)
 
 
 def _print_json(told: Mapping[str, Any]) -> None:

@@ -12,7 +12,13 @@ from typing import Any
 from fingerd_sd.protocol.text import one_line, printable
 from fingerd_sd.serving.publishing.when import words
 
-TITLES = {"status": "status", "project": "project", "plan": "plan", "key": "public key"}
+TITLES = {
+    "status": "status",
+    "project": "project",
+    "plan": "plan",
+    "key": "public key",
+    "links": "links",
+}
 _INDENT = "    "
 
 
@@ -23,6 +29,9 @@ def stored(sets: Mapping[str, Any], unset: Sequence[str], now: float) -> str:
         if atom == "status" and atom in sets:
             status = sets[atom]
             parts.append(f'{title} "{_one(status["text"])}" {_until(status["until"], now)}')
+        elif atom == "links" and atom in sets:
+            links = sets[atom]
+            parts.append(f"{len(links)} link{'' if len(links) == 1 else 's'}")
         elif atom in sets:
             parts.append(f"{title} ({_size(sets[atom])})")
     gone = [title for atom, title in TITLES.items() if atom in unset]
@@ -46,6 +55,9 @@ def entry(person: Mapping[str, Any] | None, now: float) -> Iterator[str]:
         if person.get(atom) is not None:
             yield f"{_INDENT}{TITLES[atom].capitalize()}:"
             yield from _indented(person[atom])
+    if person.get("links"):
+        yield f"{_INDENT}Links, on the web:"
+        yield from _indented("\n".join(map(_link, person["links"])))
 
 
 def seen(views: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -78,6 +90,11 @@ def who(asked: Mapping[str, Any] | None) -> str:
 def _indented(text: str) -> Iterator[str]:
     for line in printable(text).rstrip("\n").split("\n"):
         yield f"{_INDENT}{line}".rstrip()
+
+
+def _link(link: Mapping[str, Any]) -> str:
+    kind = f" ({_one(link['type'])})" if link.get("type") else ""
+    return f"{_one(link['rel'])} {_one(link['href'])}{kind}"
 
 
 def _one(text: Any) -> str:

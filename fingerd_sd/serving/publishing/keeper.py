@@ -18,10 +18,12 @@ from typing import NamedTuple, TypeVar
 
 from fingerd_sd.config.publish import PublishKeys
 from fingerd_sd.process.threads import Pool
+from fingerd_sd.protocol.links import told
 from fingerd_sd.serving.publishing import tally
 from fingerd_sd.serving.publishing.views import Seen, views
 from fingerd_sd.serving.publishing.wire import (
     FULL,
+    LINKS,
     NOT_ALLOWED,
     NOT_STORED,
     TOO_LARGE,
@@ -33,7 +35,7 @@ from fingerd_sd.serving.publishing.wire import (
 )
 from fingerd_sd.serving.publishing.writing import Writer
 from fingerd_sd.sources.published.source import FOLDER
-from fingerd_sd.sources.published.store import Row
+from fingerd_sd.sources.published.store import Row, links_of
 
 T = TypeVar("T")
 
@@ -122,7 +124,8 @@ class Keeper:
         if asked.do == "publish":
             limits = self.rules.limits
             stored = await self._write(lambda w: w.publish(login, uid, asked, limits, now))
-            what = ", ".join([*asked.texts, *(["status"] if asked.status else ())])
+            more = (("status", asked.status), (LINKS, asked.links))
+            what = ", ".join([*asked.texts, *(name for name, value in more if value)])
             self._tell("PUBLISHED", login, f"{login} published {what or 'less than before'}")
             return well(at=stored.at if stored else now, person=_told(stored))
         stored = await self._write(lambda writer: writer.person(login, uid))
@@ -186,7 +189,8 @@ def _refused(error: Exception) -> Refused:
 
 
 def _told(stored: Row | None) -> dict[str, object] | None:
-    return None if stored is None else stored._asdict()
+    """Return the entry as a program reads it."""
+    return None if stored is None else {**stored._asdict(), LINKS: told(links_of(stored))}
 
 
 def _login(uid: int) -> str | None:

@@ -10,8 +10,13 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from fingerd_sd.protocol.entry import Link
+from fingerd_sd.protocol.links import MAX_LINKS, fault_of_user, link_of
+from fingerd_sd.protocol.text import one_line
+
 TEXTS = ("plan", "project", "key")  # atoms that are texts of several lines
 ATOMS = (*TEXTS, "status")
+LINKS = "links"  # no atom: who sees a person on the web sees them
 DOINGS = ("publish", "show", "remove")
 MAX_STATUS = 200  # characters: a status is one line of an answer
 
@@ -39,8 +44,8 @@ class Status(NamedTuple):
 
 
 class Request(NamedTuple):
-    """What a user asks. `texts` and `status` are stored, and the atoms `unset` are dropped; the
-    others stay as they are. `who`: how often they were asked for is to be shown too.
+    """What a user asks. `texts`, `status` and `links` are stored, and what `unset` names is
+    dropped; the rest stays as it is. `who`: how often they were asked for is to be shown too.
     """
 
     do: str
@@ -48,6 +53,7 @@ class Request(NamedTuple):
     status: Status | None = None
     unset: frozenset[str] = frozenset()
     who: bool = False
+    links: tuple[Link, ...] | None = None
 
 
 def longest(max_size: int) -> int:
@@ -68,8 +74,9 @@ def request(octets: bytes) -> Request:
     sets, unset = asked.get("set", {}), asked.get("unset", [])
     if not isinstance(sets, dict) or not isinstance(unset, list):
         raise _bad('"set" is an object, and "unset" an array')
-    if unknown := [atom for atom in (*sets, *unset) if atom not in ATOMS]:
-        raise _bad(f"{unknown[0]!r:.40} cannot be published; what can: {', '.join(ATOMS)}")
+    if unknown := [atom for atom in (*sets, *unset) if atom not in (*ATOMS, LINKS)]:
+        can = ", ".join((*ATOMS, LINKS))
+        raise _bad(f"{unknown[0]!r:.40} cannot be published; what can: {can}")
     texts = {atom: sets[atom] for atom in TEXTS if atom in sets}
     if not all(isinstance(text, str) and _is_text(text) for text in texts.values()):
         raise _bad("a text is not one of Unicode without NUL")
@@ -78,7 +85,8 @@ def request(octets: bytes) -> Request:
     if asked["do"] == "publish" and not sets and not unset:
         raise _bad("it publishes nothing")
     status = _status(sets["status"]) if "status" in sets else None
-    return Request(asked["do"], texts, status, frozenset(unset), asked.get("who") is True)
+    links = _links(sets[LINKS]) if LINKS in sets else None
+    return Request(asked["do"], texts, status, frozenset(unset), asked.get("who") is True, links)
 
 
 def _status(value: Any) -> Status:
@@ -95,6 +103,18 @@ def _status(value: Any) -> Status:
     if isinstance(until, bool) or not isinstance(until, int | float) or not 0 < until < 1e11:
         raise _bad("the end of a status is a time in seconds since 1970")
     return Status(text, float(until))
+
+
+def _links(value: Any) -> tuple[Link, ...]:
+    links = [link_of(item) for item in value] if isinstance(value, list) else [None]
+    if len(links) > MAX_LINKS:
+        raise Refused(TOO_LARGE, f"{MAX_LINKS} links are allowed, and these are {len(links)}")
+    for link in links:
+        if link is None:
+            raise _bad('a link is an object of the texts "rel", "href" and, perhaps, "type"')
+        if why := fault_of_user(link):
+            raise Refused(BAD_REQUEST, f'the link "{one_line(link.rel, 40)}" is refused: {why}')
+    return tuple(filter(None, links))
 
 
 def _is_text(text: str) -> bool:

@@ -8,6 +8,7 @@ schema, and reads.
 
 from __future__ import annotations
 
+import json
 import mmap
 import os
 import sqlite3
@@ -16,10 +17,10 @@ from types import TracebackType
 from typing import Any
 
 from fingerd_sd.config.publish import PublishKeys
-from fingerd_sd.serving.publishing import tally
-from fingerd_sd.serving.publishing.wire import TOO_LARGE, TOO_MANY, TOO_OFTEN, Refused, Request
+from fingerd_sd.protocol import links
+from fingerd_sd.serving.publishing import tally, wire
 from fingerd_sd.sources.published import news
-from fingerd_sd.sources.published.store import FILE, SCHEMA, VERSION, Row
+from fingerd_sd.sources.published.store import FILE, SCHEMA, VERSION, Row, links_of
 
 HOUR = 3600.0  # seconds
 KEEP_GONE = 30 * 86400.0  # seconds that an entry is kept whose account is gone
@@ -82,7 +83,7 @@ class Writer:
         return Row(*found) if found and found[1] == uid else None
 
     def publish(
-        self, login: str, uid: int, asked: Request, limits: PublishKeys, now: float
+        self, login: str, uid: int, asked: wire.Request, limits: PublishKeys, now: float
     ) -> Row | None:
         """Store what `login` asks, and return the entry; None: nothing is left of it. Raises
         Refused where that is beyond `limits`.
@@ -90,16 +91,17 @@ class Writer:
         with self._transaction():
             before = self.person(login, uid)
             after = _changed(before or Row(login, uid, now, *_NOTHING), asked, now)
-            size = sum(len((text or "").encode()) for text in after[3:7])
+            parts = (part for link in links_of(after) for part in link)
+            size = sum(len((text or "").encode()) for text in (*after[3:7], *parts))
             if size > limits.max_size:
-                raise Refused(
-                    TOO_LARGE,
+                raise wire.Refused(
+                    wire.TOO_LARGE,
                     f"all that you publish would have {size} octets, and {limits.max_size} are"
                     " allowed: shorten it",
                 )
             if before is None and self.count() >= limits.max_people:
-                raise Refused(
-                    TOO_MANY,
+                raise wire.Refused(
+                    wire.TOO_MANY,
                     f"{limits.max_people} users have published, and no more may: ask the"
                     " administrator to raise max_people in [publish]",
                 )
@@ -158,7 +160,7 @@ class Writer:
         return sorted(login for login, _ in over)
 
     def _put(self, after: Row) -> Row | None:
-        if all(text is None for text in after[3:7]):
+        if all(text is None for text in after[3:7]) and not links_of(after):
             self._database.execute("DELETE FROM person WHERE login = ?", (after.login,))
             return None
         marks = ", ".join("?" * len(after))
@@ -170,8 +172,8 @@ class Writer:
         spent = "SELECT count FROM spent WHERE uid = ? AND hour = ?"
         (count,) = self._database.execute(spent, (uid, hour)).fetchone() or (0,)
         if per_hour and count >= per_hour:
-            raise Refused(
-                TOO_OFTEN, f"you have published {per_hour} times this hour: try again later"
+            raise wire.Refused(
+                wire.TOO_OFTEN, f"you have published {per_hour} times this hour: try again later"
             )
         self._database.execute(
             "INSERT OR REPLACE INTO spent VALUES (?, ?, ?)", (uid, hour, count + 1)
@@ -181,13 +183,17 @@ class Writer:
         return _Transaction(self._database, self._generation)
 
 
-def _changed(before: Row, asked: Request, now: float) -> Row:
-    texts: dict[str, Any] = dict.fromkeys(asked.unset) | dict(asked.texts)
+def _changed(before: Row, asked: wire.Request, now: float) -> Row:
+    texts: dict[str, Any] = dict.fromkeys(asked.unset - {wire.LINKS}) | dict(asked.texts)
     after = before._replace(**texts)._replace(at=max(now, before.at))  # a clock may be set back
     if "status" in asked.unset:
         after = after._replace(until=None)
     if asked.status is not None:
         after = after._replace(status=asked.status.text, until=asked.status.until)
+    if wire.LINKS in asked.unset:
+        after = after._replace(links="[]")
+    if asked.links is not None:
+        after = after._replace(links=json.dumps(links.told(asked.links)))
     lines = (after.plan or "").strip().splitlines()
     return after._replace(first=lines[0][:200] if lines else None)
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 from fingerd_sd.config.table import Table
 from fingerd_sd.directory.source import SourceError
 from fingerd_sd.process.threads import Pool, Shared
-from fingerd_sd.protocol.entry import Absent, Person, Status
+from fingerd_sd.protocol.entry import Absent, Link, Person, Status
 from fingerd_sd.sources.people import Range, account_of, need_descriptors, parse_gecos, read_range
 from fingerd_sd.sources.published import news
 
@@ -93,7 +93,9 @@ class PublishedSource:
             return Absent(f"has published, but: {account.why}")
         if account.pw_uid != row.uid:
             return Absent(f"published by uid {row.uid}, but the account has uid {account.pw_uid}")
-        return _person(row, account, self._wall())
+        from fingerd_sd.sources.published.store import links_of
+
+        return _person(row, links_of(row), account, self._wall())
 
     def _recent(self, limit: int) -> list[tuple[str, float]]:
         self._generation.renew()
@@ -115,7 +117,7 @@ class PublishedSource:
             ) from error
 
 
-def _person(row: Row, account: pwd.struct_passwd, now: float) -> Person:
+def _person(row: Row, links: tuple[Link, ...], account: pwd.struct_passwd, now: float) -> Person:
     """Return what `row` tells of `account`, without a status that has ended. `now`: seconds since
     the epoch.
     """
@@ -144,6 +146,7 @@ def _person(row: Row, account: pwd.struct_passwd, now: float) -> Person:
         status=status,
         project=row.project,
         plan=row.plan,
+        links=links,
         origins=MappingProxyType(origins),
         beneath=True,
         lifetime=lifetime,

@@ -11,6 +11,7 @@ It blocks: call it in a thread. It knows no accounts and no clients.
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import threading
@@ -18,9 +19,13 @@ import time
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
+from fingerd_sd.protocol.entry import Link
+from fingerd_sd.protocol.links import published
+
 FILE = "published.sqlite"
 VERSION = 1
-# person: at, until: seconds since the epoch; first: the plan's first line; links: JSON.
+# person: at, until: seconds since the epoch; first: the plan's first line; links: JSON, an array of
+# objects with rel, href and perhaps type.
 # spent: how often a user has published in an hour since the epoch.
 SCHEMA = f"""
 CREATE TABLE person (
@@ -57,6 +62,16 @@ class Row(NamedTuple):
     until: float | None
     first: str | None
     links: str
+
+
+def links_of(row: Row) -> tuple[Link, ...]:
+    """Return the links of `row`; what is malformed is left out, whoever has written it."""
+    if row.links == "[]":
+        return ()
+    try:
+        return published(json.loads(row.links))
+    except (ValueError, TypeError, RecursionError):
+        return ()
 
 
 class Reader:

@@ -77,10 +77,14 @@ def _read_links(table: Table) -> Iterator[Link]:
     if not isinstance(links, list) or not all(isinstance(link, dict) for link in links):
         table.wrong("links", expected)
         return
+    from fingerd_sd.protocol.links import fault  # few users have links
+
     for number, values in enumerate(links, 1):
         link = table.inner("links", values, number)
         rel, href, kind = link.text("rel", ""), link.text("href", ""), link.text("type", "")
         if not rel or not href:
             link.wrong("href" if rel else "rel", expected)
+        elif why := fault(Link(rel, href, kind)):
+            link.unwise(why.split()[0], f"the link is shown nowhere: {why}")
         link.close()
         yield Link(rel, href, kind)

@@ -118,6 +118,27 @@ def test_a_user_publishes_sees_it_and_takes_it_back(tmp_path: Path) -> None:
     run(scenario())
 
 
+def test_links_are_published_and_taken_back_alone(tmp_path: Path) -> None:
+    link = {"rel": "me", "href": "https://social.example/@alice"}
+
+    async def scenario() -> None:
+        async with house(tmp_path) as here:
+            told = await here.ask(do="publish", set={"links": [link]})
+            assert (told["ok"], told["person"]["links"]) == (True, [link])
+            shown = await here.ask(do="show")
+            assert shown["person"]["links"] == [link]
+            assert "social.example" not in shown["seen"][0]["text"]  # no part of a finger answer
+            await here.ask(**PLAN)
+            assert (await here.ask(do="show"))["person"]["links"] == [link]
+            person = (await here.ask(do="publish", unset=["links"]))["person"]
+            assert (person["links"], person["plan"]) == ([], "Curiouser\n")
+            assert (await here.ask(do="publish", set={"links": []}, unset=["plan"]))[
+                "person"
+            ] is None
+
+    run(scenario())
+
+
 def test_each_audience_sees_its_own_and_is_told_why_not_more(tmp_path: Path) -> None:
     async def scenario() -> None:
         office = Audience("office", show=frozenset({"name", "key"}))
@@ -144,6 +165,29 @@ def test_each_audience_sees_its_own_and_is_told_why_not_more(tmp_path: Path) -> 
         (b'{"do": "publish", "set": {"plan": "\\ud800"}}\n', "bad_request"),
         (b'{"do": "publish", "set": {"plan": "a\\u0000b"}}\n', "bad_request"),
         (b'{"do": "publish", "set": {"plan": "x"}, "unset": ["plan"]}\n', "bad_request"),
+        (b'{"do": "publish", "set": {"links": "x"}}\n', "bad_request"),
+        (b'{"do": "publish", "set": {"links": [7]}}\n', "bad_request"),
+        (b'{"do": "publish", "set": {"links": [{"rel": "me"}]}}\n', "bad_request"),
+        (b'{"do": "publish", "set": {"links": [{"rel": "me", "href": 7}]}}\n', "bad_request"),
+        (
+            b'{"do": "publish", "set": {"links": [{"rel": "me", "href": "javascript:x"}]}}\n',
+            "bad_request",
+        ),
+        (
+            b'{"do": "publish", "set": {"links": [{"rel": "me", "href": "https://\\ud800/"}]}}\n',
+            "bad_request",
+        ),
+        (
+            b'{"do": "publish", "set": {"links": [{"rel": "http://openid.net/specs/connect/1.0/'
+            b'issuer", "href": "https://e/"}]}}\n',
+            "bad_request",
+        ),
+        (b'{"do": "publish", "set": {"links": []}, "unset": ["links"]}\n', "bad_request"),
+        (
+            b'{"do": "publish", "set": {"links": [%s]}}\n'
+            % b", ".join([b'{"rel": "me", "href": "https://e/"}'] * 17),
+            "too_large",
+        ),
         (b'{"do": "publish", "set": {"status": {"text": ""}}}\n', "bad_request"),
         (b'{"do": "publish", "set": {"status": {"text": "x", "until": NaN}}}\n', "bad_request"),
         (b'{"do": "publish", "set": {"status": {"text": "x", "until": true}}}\n', "bad_request"),

@@ -251,7 +251,7 @@ def test_another_file_or_standard_input_is_the_plan_alone(
 def test_files_are_read_as_far_as_any_keeper_takes_them() -> None:
     assert files.MAX_READ == MAX_SIZE
     assert set(files.FILES) == set(wire.TEXTS)
-    assert set(telling.TITLES) == set(wire.ATOMS)
+    assert set(telling.TITLES) == {*wire.ATOMS, wire.LINKS}
 
 
 # --- the user unit ---
@@ -322,6 +322,19 @@ BAD_CALLS = {
     ("--show", "--remove"): "--show and --remove do not go together",
     ("--edit", "--status", "x"): "--edit and --status do not go together",
     ("--remove", "--plan", "x"): "--remove and --plan do not go together",
+    ("--show", "--link", "me", "https://e/"): "--show and --link do not go together",
+    ("--edit", "--no-links"): "--edit and --no-links do not go together",
+    ("--link", "me", "https://e/", "--no-links"): "--link and --no-links do not go together",
+    ("--link", "me"): "--link takes what the link is, and where it leads: --link REL HREF",
+    ("--link", "me", "https://e/", "text/html", "x"): "--link takes what the link is, and where it",
+    ("--link", "me", "javascript:alert(1)"): '--link "me": href begins with none of https:, http:,',
+    ("--link", "Me", "https://e/"): '--link "Me": rel is no relation such as "me"',
+    ("--link", f"me{ESCAPE}", "https://e/"): '--link "me^[]0;owned^G": rel is no relation',
+    ("--link", "me", f"https://e/{ESCAPE}"): '--link "me": href has characters that a URI cannot',
+    ("--link", "me", f"https://e/{'x' * 512}"): "href has more than 512 characters: shorten it",
+    (
+        *("--link", "http://openid.net/specs/connect/1.0/issuer", "https://e/"),
+    ): "who vouches for accounts is the administrator's to say: links in [web]",
     ("--plans",): "unrecognized arguments: --plans",
     ("me",): "unrecognized arguments: me",
 }
@@ -533,6 +546,71 @@ def test_json_has_a_word_for_what_went_wrong(command: Command, home: Path) -> No
         response = json.loads(told[1])
         assert (response["ok"], response["error"]) == (False, error)
         assert response["say"]
+
+
+# --- links ---
+
+ME = {"rel": "me", "href": "https://social.example/@alice"}
+SELF = {
+    "rel": "self",
+    "href": "https://social.example/users/alice",
+    "type": "application/activity+json",
+}
+
+
+def test_links_are_published_and_nothing_else_is_changed(
+    command: Command, keeper: FakeKeeper
+) -> None:
+    two = [*("--link", *ME.values()), *("--link", *SELF.values())]
+    assert command(*two) == (0, "Published: 2 links.\n", "")
+    assert command("--status", "x", "--link", *ME.values())[1] == (
+        'Published: status "x" without an end, 1 link.\n'
+    )
+    assert command("--no-links") == (0, "No longer published: links.\n", "")
+    assert keeper.asked == [
+        {"do": "publish", "set": {"links": [ME, SELF]}, "unset": []},
+        {
+            "do": "publish",
+            "set": {"status": {"text": "x", "until": None}, "links": [ME]},
+            "unset": [],
+        },
+        {"do": "publish", "set": {}, "unset": ["links"]},
+    ]
+
+
+def test_links_are_shown(command: Command, keeper: FakeKeeper) -> None:
+    keeper.person = {"at": time.time(), "plan": "p", "links": [ME, SELF]}
+    lines = command("--show")[1].splitlines()
+    assert lines[-3:] == [
+        "    Links, on the web:",
+        "    me https://social.example/@alice",
+        "    self https://social.example/users/alice (application/activity+json)",
+    ]
+    assert json.loads(command("--show", "--json")[1])["person"]["links"] == [ME, SELF]
+
+
+@pytest.mark.parametrize("links", ["[]", None, 7, [7], [{"rel": "me", "href": "javascript:x"}]])
+def test_links_that_no_keeper_of_this_version_tells_are_not_shown(
+    command: Command, keeper: FakeKeeper, links: Any
+) -> None:
+    keeper.person = {"at": time.time(), "plan": "p", "links": links}
+    status, out, _ = command("--show")
+    assert (status, "Links" in out) == (0, False)
+
+
+def test_files_and_a_mirror_leave_links_alone(
+    command: Command, keeper: FakeKeeper, home: Path
+) -> None:
+    command("--link", *ME.values())
+    (home / ".plan").write_text("Curiouser\n")
+    assert command()[0] == 0
+    (home / ".plan").unlink()
+    said = command("--mirror")[1]
+    assert said == "No longer published: project, plan, public key.\n"
+    assert keeper.person is not None
+    assert keeper.person["links"] == [ME]
+    command("--no-links")
+    assert command("--mirror")[1] == "Removed: none of the files is left.\n"
 
 
 # --- the keeper ---

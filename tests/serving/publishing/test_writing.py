@@ -15,13 +15,16 @@ from pathlib import Path
 import pytest
 
 from fingerd_sd.config.publish import PublishKeys
+from fingerd_sd.protocol.entry import Link
 from fingerd_sd.serving.publishing.wire import Refused, Request, Status
 from fingerd_sd.serving.publishing.writing import KEEP_GONE, SWEEP_EVERY, Writer
-from fingerd_sd.sources.published import news
+from fingerd_sd.sources.published import news, store
 from fingerd_sd.sources.published.store import FILE, Reader
 
 ROOT = Path(__file__).parents[3]
 LIMITS = PublishKeys()
+ME = Link("me", "https://social.example/@alice")
+YOU = Link("author", "mailto:alice@example.org", "text/plain")
 PLAN = Request("publish", {"plan": "Curiouser\nand curiouser\n"})
 
 
@@ -63,6 +66,35 @@ def test_what_is_not_named_stays(writer: Writer) -> None:
     assert (after.status, after.until, after.at) == (None, None, 7)
     assert writer.publish("alice", 1000, Request("p", unset=frozenset({"plan"})), LIMITS, 8) is None
     assert writer.count() == 0
+
+
+def links(*of: Link) -> Request:
+    return Request("publish", links=of)
+
+
+def test_links_stay_until_they_are_replaced_or_dropped(writer: Writer, tmp_path: Path) -> None:
+    writer.publish("alice", 1000, links(ME, YOU), LIMITS, 5)
+    found = reader(tmp_path).person("alice")
+    assert found is not None
+    assert (store.links_of(found), found.plan) == ((ME, YOU), None)
+    writer.publish("alice", 1000, PLAN, LIMITS, 6)
+    after = writer.publish("alice", 1000, links(YOU), LIMITS, 7)
+    assert after is not None
+    assert (store.links_of(after), after.plan) == ((YOU,), PLAN.texts["plan"])
+    after = writer.publish("alice", 1000, Request("p", unset=frozenset({"links"})), LIMITS, 8)
+    assert after is not None
+    assert (after.links, after.plan) == ("[]", PLAN.texts["plan"])
+    assert writer.publish("alice", 1000, Request("p", unset=frozenset({"plan"})), LIMITS, 9) is None
+
+
+def test_links_count_for_max_size(writer: Writer) -> None:
+    size = len("".join(ME))
+    limits = LIMITS._replace(max_size=2000)
+    fits = Request("publish", {"plan": "x" * (2000 - size)}, links=(ME,))
+    writer.publish("alice", 1000, fits, limits, 5)
+    with pytest.raises(Refused, match=f"would have {2000 + len(''.join(YOU))} octets") as refused:
+        writer.publish("alice", 1000, links(ME, YOU), limits, 6)
+    assert refused.value.error == "too_large"
 
 
 def test_each_change_makes_another_generation(writer: Writer, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from fingerd_sd.config.mistakes import Mistake
 from fingerd_sd.config.table import Layer, Table
 from fingerd_sd.directory.source import News, Publishes, SourceError
 from fingerd_sd.policy.audience import PLANS, SESSIONS, Audience
-from fingerd_sd.protocol.entry import ATOMS, Absent, Person, Session, Status
+from fingerd_sd.protocol.entry import ATOMS, Absent, Link, Person, Session, Status
 from fingerd_sd.serving.publishing.client import SOCKET
 from fingerd_sd.sources import mounting
 from fingerd_sd.sources.accounts.source import AccountsSource, Options
@@ -74,6 +74,34 @@ def test_who_has_published_is_shown_with_what_nss_says(
     assert isinstance(said, Person)
     assert set(said.origins) == {"name", "office", "phone", "key", "plan"}
     assert said.origins["plan"].startswith("published ")
+
+
+@pytest.mark.parametrize(
+    ("stored", "shown"),
+    [
+        ("[]", []),
+        ('[{"rel": "me", "href": "https://e/"}]', [Link("me", "https://e/")]),
+        (
+            '[{"rel": "self", "href": "https://e/a", "type": "application/activity+json"}]',
+            [Link("self", "https://e/a", "application/activity+json")],
+        ),
+        ('[{"rel": "me", "href": "javascript:x"}, {"rel": "me", "href": "acct:a@e"}, 5]',
+         [Link("me", "acct:a@e")]),
+        ('[{"rel": "http://openid.net/specs/connect/1.0/issuer", "href": "https://e/"}]', []),
+        ("", []),
+        ("{", []),
+        ("null", []),
+        ('{"rel": "me"}', []),
+        ("[" * 100_000, []),
+    ],
+)  # fmt: skip
+def test_links_are_shown_as_far_as_they_do_no_harm(
+    tmp_path: Path, nss: dict[str, pwd.struct_passwd], stored: str, shown: list[Link]
+) -> None:
+    Folder(tmp_path).publish("alice", links=stored)
+    said = find(tmp_path)
+    assert isinstance(said, Person)
+    assert list(said.links) == shown
 
 
 def test_who_has_published_nothing_is_absent_and_nss_is_not_asked(

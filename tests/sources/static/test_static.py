@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fingerd_sd.commands import settings
 from fingerd_sd.config.mistakes import Mistake
 from fingerd_sd.config.table import Layer, Table
 from fingerd_sd.protocol.entry import Absent, Entry, Link, Person, Status, Text
@@ -182,6 +183,33 @@ def test_a_mistake_names_its_key_and_what_is_expected(toml: str, key: str, said:
     [mistake] = read(toml)[1]
     assert (mistake.file, mistake.key) == (MAIN, f"source[1].{key}")
     assert said in mistake.text
+
+
+@pytest.mark.parametrize(
+    ("link", "key", "said"),
+    [
+        ("{rel = 'me', href = '/alice'}", "href", "shown nowhere: href begins with none of https:"),
+        ("{rel = 'me', href = 'javascript:x'}", "href", "shown nowhere: href begins with none"),
+        (
+            "{rel = 'Me', href = 'https://e/'}",
+            "rel",
+            'shown nowhere: rel is no relation such as "me"',
+        ),
+        (
+            "{rel = 'me', href = 'https://e/', type = 'x'}",
+            "type",
+            "shown nowhere: type is no media",
+        ),
+    ],
+)
+def test_a_link_that_is_shown_nowhere_is_a_warning(
+    tmp_path: Path, link: str, key: str, said: str
+) -> None:
+    (tmp_path / "users.toml").write_text(f"alice.links = [{link}]\n")
+    (tmp_path / "fingerd.toml").write_text('[[source]]\ntype = "static"\nfile = "users.toml"\n')
+    [warning] = settings.load(tmp_path / "fingerd.toml", None).warnings
+    assert (warning.file, warning.key) == (str(tmp_path / "users.toml"), f"alice.links[1].{key}")
+    assert said in warning.text
 
 
 @pytest.mark.parametrize(
