@@ -26,8 +26,8 @@ WEB_GROUP = $(shell for group in www-data http nginx caddy; do \
 # What building the Debian package needs: the packages of packaging/debian/control, and the tools.
 DEB_TOOLS = git build-essential debhelper dh-python pybuild-plugin-pyproject python3-all \
     python3-setuptools python3-aiohttp python3-dbus-fast python3-hypothesis \
-    python3-jinja2 python3-lxml python3-pytest python3-pytest-timeout python3-systemd systemd man-db \
-    mandoc
+    python3-jinja2 python3-lxml python3-prometheus-client python3-pytest python3-pytest-timeout \
+    python3-systemd systemd man-db mandoc
 
 # The programs that the tests use, and those that the rest of `make check` needs.
 TEST_TOOLS = systemd finger netcat-openbsd openssl dbus-daemon man-db mandoc groff-base gcc libc6-dev \
@@ -56,7 +56,7 @@ run:
 
 .venv/ready: requirements-dev.txt
 	packaging/need.sh python3 python3-venv python3-systemd python3-aiohttp python3-lxml \
-	    python3-dbus-fast python3-jinja2
+	    python3-dbus-fast python3-jinja2 python3-prometheus-client
 	$(PYTHON) -m venv --clear --system-site-packages .venv
 	.venv/bin/pip install --quiet --require-hashes -r requirements-dev.txt
 	touch $@

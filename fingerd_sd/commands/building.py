@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from fingerd_sd.serving.finger.first import Taken
 
 FINGER = frozenset(("", "finger"))  # descriptor names that are served as finger
+METRICS = "metrics"  # the one that may come with those
 
 
 class First(NamedTuple):
@@ -45,11 +46,11 @@ def loaded(config: File | None) -> Settings | None:
     return None
 
 
-def ruip_of(loaded: Settings) -> Ruip:
-    """Return the Ruip that answers by the configuration `loaded`."""
+def ruip_of(loaded: Settings, kind: type[Ruip] = Ruip) -> Ruip:
+    """Return the Ruip that answers by the configuration `loaded`, made as `kind`."""
     names = names_of_this_host() if loaded.names is None else loaded.names
     policy = Policy(loaded.audiences, loaded.log_client, names)
-    return Ruip(policy, Directory(loaded.sources), time.monotonic, _forwarder(loaded))
+    return kind(policy, Directory(loaded.sources), time.monotonic, _forwarder(loaded))
 
 
 def _forwarder(loaded: Settings) -> "Relay | None":

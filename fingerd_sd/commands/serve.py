@@ -12,9 +12,10 @@ import faulthandler
 import os
 from collections.abc import Iterable, Sequence
 
-from fingerd_sd.commands.building import FINGER, First, ruip_of
+from fingerd_sd.commands.building import FINGER, METRICS, First, ruip_of
 from fingerd_sd.commands.settings import load_from
 from fingerd_sd.config.mistakes import ConfigError, File
+from fingerd_sd.directory.ruip import Ruip
 from fingerd_sd.process.systemd import Notifier, passed_descriptors
 from fingerd_sd.serving.finger.first import answer_first
 
@@ -24,22 +25,29 @@ def serve(config: File | None, listen: Sequence[tuple[str, int]]) -> int:
     faulthandler.enable()  # the watchdog's SIGABRT then puts the line that hangs into the journal
     passed = passed_descriptors(os.environ)
     first = None
-    if passed and not listen and set(passed.values()) <= FINGER:
-        first = _answer_first(config, passed)
+    doors = [fd for fd, name in passed.items() if name != METRICS]
+    if doors and not listen and {passed[fd] for fd in doors} <= FINGER:
+        first = _answer_first(config, doors, len(doors) < len(passed))
     from fingerd_sd.commands.roles.running import run
 
     return run(config, listen, first)
 
 
-def _answer_first(config: File | None, descriptors: Iterable[int]) -> First | None:
-    """Read the configuration and, if its sources answer at once, answer whom they can. None: the
-    configuration cannot be used, and who reads it again says why.
+def _counting() -> type[Ruip]:
+    from fingerd_sd.serving.metrics.kept import CountingRuip
+
+    return CountingRuip
+
+
+def _answer_first(config: File | None, descriptors: Iterable[int], count: bool) -> First | None:
+    """Read the configuration and, if its sources answer at once, answer whom they can. `count`: for
+    the metrics. None: the configuration cannot be used, and who reads it again says why.
     """
     try:
         settings = load_from(config)
     except ConfigError:
         return None
-    ruip = ruip_of(settings)
+    ruip = ruip_of(settings, _counting() if count else Ruip)
     if not ruip.directory.answers_first:
         return First(settings, ruip, [], None)
     # Until there are handlers for them: they would end the process, and its clients with it.

@@ -46,6 +46,11 @@ class Notices:
         self._tallies: dict[tuple[str, str], _Tally] = {}  # in the order in which they are due
 
     @property
+    def clients(self) -> int:
+        """How many were limited in the last minute; beyond MAX_SINGLE all others count as one."""
+        return len(self._tallies)
+
+    @property
     def due_at(self) -> float | None:
         """When to call `due` next, in monotonic seconds; None: not before `count`."""
         return next((tally.due for tally in self._tallies.values()), None)

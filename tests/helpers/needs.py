@@ -42,6 +42,8 @@ PACKAGES = {
     "jsonschema": "python3-jsonschema",
     "lxml": "python3-lxml",
     "referencing": "python3-jsonschema",
+    "prometheus_client": "python3-prometheus-client",
+    "promtool": "prometheus",
     "systemd": "python3-systemd",
     "vobject": "python3-vobject",
 }

@@ -42,7 +42,9 @@ HEAVY = {
     "dataclasses",
     "dbus_fast",
     "email",
+    "fingerd_sd.commands.roles.measuring",
     "fingerd_sd.serving.finger.forward",
+    "fingerd_sd.serving.metrics",
     "http",
     "difflib",
     "importlib.metadata",
@@ -53,6 +55,7 @@ HEAVY = {
 }
 # What else a module may import.
 FOREIGN = {
+    "fingerd_sd.serving.metrics.page": {"prometheus_client"},
     "fingerd_sd.process.systemd": {"systemd"},
     "fingerd_sd.serving.web.forms.linking": {"markupsafe"},
     "fingerd_sd.serving.web.forms.page": {"jinja2", "markupsafe"},
@@ -196,7 +199,7 @@ def test_sources_know_neither_clients_nor_layouts() -> None:
 
 
 def test_a_role_knows_no_other() -> None:
-    roles = {"finger", "publishing"}
+    roles = {"finger", "metrics", "publishing"}
     for name in MODULES:
         if floor_of(name) == "serving" and name.count(".") >= 2:
             own = name.split(".")[2]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from fingerd_sd.commands.building import FINGER
+from fingerd_sd.commands.building import FINGER, METRICS
 from fingerd_sd.commands.roles.role import Role, Start
 from fingerd_sd.process.systemd import ActivationError
 
@@ -37,7 +37,7 @@ def _publish(start: Start) -> Role:
 
 
 ROWS = (
-    Row(FINGER, "finger.socket", _finger),
+    Row(FINGER | {METRICS}, "finger.socket", _finger),
     Row(frozenset(("publish",)), "finger-publish.socket", _publish),
 )
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
-from fingerd_sd.commands.building import ruip_of
+from fingerd_sd.commands.building import METRICS, ruip_of
 from fingerd_sd.commands.roles.role import Role, Start
 from fingerd_sd.commands.settings import Settings, load_from
 from fingerd_sd.directory.answer import FOUND, Answer
@@ -23,11 +23,21 @@ if TYPE_CHECKING:
 
 def begin(start: Start) -> Role:
     """Return the role. Raises ConfigError."""
+    if any(item.name == METRICS for item in start.passed):
+        from fingerd_sd.commands.roles.measuring import measured
+        from fingerd_sd.serving.metrics.kept import CountingRuip
+
+        return measured(_role(start, CountingRuip), start)
+    return _role(start, Ruip)
+
+
+def _role(start: Start, kind: type[Ruip]) -> Role:
+    """Return the role, which asks a `kind` of Ruip. Raises ConfigError."""
     config, journal, first, _ = start
 
     def load() -> Setup:
         loaded = load_from(config)
-        return _setup(loaded, ruip_of(loaded), journal)
+        return _setup(loaded, ruip_of(loaded, kind), journal)
 
     setup = _setup(first.settings, first.ruip, journal) if first else load()
     taken = first.taken if first else ()

@@ -14,6 +14,8 @@ from typing import NamedTuple
 from fingerd_sd.config.mistakes import Mistake
 from fingerd_sd.config.server import Limits
 from fingerd_sd.directory.ruip import Ruip
+from fingerd_sd.policy.rules import Client
+from fingerd_sd.process.descriptors import for_connections
 from fingerd_sd.serving.finger.first import Taken
 from fingerd_sd.serving.finger.server import QueryLog, Server
 from fingerd_sd.serving.waiting.limited import LimitedLog
@@ -29,6 +31,20 @@ class Setup(NamedTuple):
     query_log: QueryLog | None
     idle_exit: float
     warnings: tuple[Mistake, ...] = ()
+
+
+class State(NamedTuple):
+    """How the role is at one moment. `accepted`: connections since the start. `open`: connections
+    now, of `most`. `paused`: why none can be accepted; "" if they can. `ruip`: what answers.
+    `limited`: clients in the last minute.
+    """
+
+    accepted: int
+    open: int
+    most: int
+    paused: str
+    ruip: Ruip
+    limited: int
 
 
 class Finger:
@@ -77,6 +93,23 @@ class Finger:
         number = sum(counts.values())
         total = "1 query" if number == 1 else f"{number} queries"
         return f"{total} ({by_result})" if by_result else total
+
+    @property
+    def state(self) -> State:
+        """How the role is now, in figures."""
+        server = self._server
+        most = min(server.limits.max_connections, for_connections())
+        limited = self._limited.clients
+        return State(server.taken, server.open, most, server.paused, self._ruip, limited)
+
+    def watch_limited(self, watch: Callable[[Client], None]) -> None:
+        """Call `watch` too for each limited query. It costs nothing where nobody calls this."""
+
+        def both(client: Client) -> None:
+            watch(client)
+            self._limited.count(client)
+
+        self._server.on_limited = both
 
     def start(self, listeners: Sequence[socket.socket]) -> None:
         """Accept from `listeners`; see Server."""

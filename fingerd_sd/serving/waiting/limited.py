@@ -22,6 +22,11 @@ class LimitedLog:
         self._notices = Notices()
         self._timer: asyncio.TimerHandle | None = None
 
+    @property
+    def clients(self) -> int:
+        """How many were limited in the last minute; see Notices."""
+        return self._notices.clients
+
     def count(self, client: Client) -> None:
         """Count a limited query of `client`, and log it if it is the first for a while."""
         notice = self._notices.count(client, self._loop.time())
