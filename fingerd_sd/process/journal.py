@@ -67,8 +67,8 @@ class Journal(Protocol):
     ) -> None:
         """Write an entry. `priority`: syslog(3)'s level; `event`: a key of MESSAGE_IDS."""
 
-    def query(self, queried: Queried) -> None:
-        """Write the entry of one query."""
+    def query(self, queried: Queried, protocol: str = "") -> None:
+        """Write the entry of one query. `protocol`: by which it came, "" for finger."""
 
     def give_back(self) -> None:
         """Drop what can be had again: memory is short."""
@@ -96,9 +96,10 @@ class NativeJournal:
             all_fields["MESSAGE_ID"] = MESSAGE_IDS[event]
         self._send(b"".join(_field(name, value) for name, value in all_fields.items()))
 
-    def query(self, queried: Queried) -> None:
+    def query(self, queried: Queried, protocol: str = "") -> None:
         """Write the entry of one query; see Journal."""
-        self._send(_about(*queried[:6]) + b"%d\n" % queried[6])
+        told = f"\nFINGER_PROTOCOL={protocol}\n".encode() if protocol else b"\n"
+        self._send(_about(*queried[:6]) + b"%d" % queried[6] + told)
 
     def give_back(self) -> None:
         """Drop the texts of entries; see Journal."""
@@ -188,7 +189,7 @@ class StreamJournal:
                 pass
             self.dropped += 1
 
-    def query(self, queried: Queried) -> None:
+    def query(self, queried: Queried, protocol: str = "") -> None:
         """Write the entry of one query as a line; see Journal."""
         query, client, _, result, *_ = queried
         self.write(INFO, _line(query, client, result), None, {})

@@ -94,7 +94,7 @@ class QuietJournal:
     ) -> None:
         pass
 
-    def query(self, queried: Queried) -> None:
+    def query(self, queried: Queried, protocol: str = "") -> None:
         pass
 
     def give_back(self) -> None:

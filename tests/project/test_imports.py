@@ -46,9 +46,9 @@ HEAVY = {
     "fingerd_sd.serving.finger.forward",
     "fingerd_sd.serving.metrics",
     "http",
+    "jinja2",
     "difflib",
     "importlib.metadata",
-    "jinja2",
     "markupsafe",
     "sqlite3",
     "systemd",
@@ -62,6 +62,10 @@ FOREIGN = {
     "fingerd_sd.sources.accounts.logind": {"dbus_fast"},
     "fingerd_sd.sources.web.client": {"aiohttp", "multidict", "yarl"},
     "fingerd_sd.sources.web.text": {"lxml"},
+    "fingerd_sd.serving.web.http.connection": {"aiohttp"},
+    "fingerd_sd.serving.web.http.connections": {"aiohttp"},
+    "fingerd_sd.serving.web.replies": {"multidict"},
+    "fingerd_sd.serving.web.service": {"aiohttp"},
     "fingerd_sd.serving.web.webfinger": {"idna"},
 }
 
@@ -199,7 +203,7 @@ def test_sources_know_neither_clients_nor_layouts() -> None:
 
 
 def test_a_role_knows_no_other() -> None:
-    roles = {"finger", "metrics", "publishing"}
+    roles = {"finger", "metrics", "publishing", "web"}
     for name in MODULES:
         if floor_of(name) == "serving" and name.count(".") >= 2:
             own = name.split(".")[2]
@@ -257,6 +261,8 @@ sys.exit(serve.serve(Path({str(config)!r}), [("127.0.0.1", 0)]))
     imported = set(done.stdout.split())
     assert f"fingerd_sd.sources.{source}.source" in imported
     assert imported & HEAVY == set()
+    roles = ("fingerd_sd.serving.web", "fingerd_sd.commands.roles.web", "fingerd_sd.config.web")
+    assert not {name for name in imported if name.startswith(roles)}
     for other in set(STARTED) - {source}:
         assert f"fingerd_sd.sources.{other}" not in imported
 

@@ -36,9 +36,16 @@ def _publish(start: Start) -> Role:
     return begin(start)
 
 
+def _web(start: Start) -> Role:
+    from fingerd_sd.commands.roles.web import begin
+
+    return begin(start)
+
+
 ROWS = (
     Row(FINGER | {METRICS}, "finger.socket", _finger),
     Row(frozenset(("publish",)), "finger-publish.socket", _publish),
+    Row(frozenset(("web",)), "finger-web.socket", _web),
 )
 
 
