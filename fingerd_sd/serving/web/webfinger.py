@@ -41,8 +41,8 @@ MAX_HOST = 253  # characters of a name: RFC 1035 §2.3.4
 
 PROFILE_PAGE = "http://webfinger.net/rel/profile-page"
 DESCRIBED_BY = "describedby"  # RFC 8288 §4.2, by the registry: what tells more of the subject
-# FOAF's words for a name, and for what somebody is doing: http://xmlns.com/foaf/spec/
-NAME, STATUS = "http://xmlns.com/foaf/0.1/name", "http://xmlns.com/foaf/0.1/status"
+NAME = "http://packetizer.com/ns/name"  # the one that clients read: nothing is registered
+STATUS = "http://xmlns.com/foaf/0.1/status"  # "their current activity": http://xmlns.com/foaf/spec/
 
 _BROKEN = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):([^\s<>\"\\^`{|}]+)")
@@ -178,7 +178,8 @@ def jrd(
     if properties := dict(_properties(person)):
         told["properties"] = properties
     links = dict.fromkeys(_links(person, templates, page))
-    told["links"] = [_told(link) for link in links if not asked.rels or _wanted(link, asked.rels)]
+    wanted = set(map(_same_rel, asked.rels))  # RFC 7033 §4.3
+    told["links"] = [_told(link) for link in links if not wanted or _same_rel(link.rel) in wanted]
     return json.dumps(told, ensure_ascii=False, indent=1).encode("utf-8") + b"\n"
 
 
@@ -214,11 +215,6 @@ def _told(link: Link) -> dict[str, str]:
     """Return a link as a JRD has it: rel, type if there is one, href (RFC 7033 §4.4.4)."""
     kind = {"type": link.type} if link.type else {}
     return {"rel": link.rel, **kind, "href": link.href}
-
-
-def _wanted(link: Link, rels: Sequence[str]) -> bool:
-    """Whether one of `rels` is the link's. RFC 7033 §4.3."""
-    return _same_rel(link.rel) in map(_same_rel, rels)
 
 
 def _same_rel(rel: str) -> str:
