@@ -30,20 +30,23 @@ DEB_TOOLS = git build-essential debhelper dh-python pybuild-plugin-pyproject pyt
     python3-systemd systemd man-db mandoc
 
 # The programs that the tests use, and those that the rest of `make check` needs.
-TEST_TOOLS = systemd finger netcat-openbsd openssl dbus-daemon man-db mandoc groff-base gcc libc6-dev \
-    strace util-linux
+TEST_TOOLS = systemd finger netcat-openbsd w3m lynx openssl dbus-daemon man-db mandoc groff-base \
+    gcc libc6-dev strace util-linux
 CHECK_TOOLS = systemd-container mmdebstrap iproute2 util-linux
 
 # The folder for the results of `make torture`, and how many runs it makes.
 TORTURE = build/torture
 RUNS = 1
 
+# The tools of `make pages`.
+PAGES = build/pages
+
 # The bills of materials of `make sbom`, and the tools that lock, audit and make them.
 SBOM = build/sbom
 SUPPLY = build/supply
 LOCKS = requirements-dev.txt requirements-supply.txt
 
-.PHONY: run test check able packages fresh booted fuzz torture bench style types format lock audit sbom deb dist
+.PHONY: run test check able pages screenshots packages fresh booted fuzz torture bench style types format lock audit sbom deb dist
 .PHONY: install install-data uninstall clean
 
 run:
@@ -86,11 +89,31 @@ test:
 
 # Everything that decides whether a change may land. It needs root, and says in one sentence what is
 # missing. TESTED=1 leaves out `make test`, if that has just run.
-check: able style types $(if $(TESTED),,test) packages fresh booted
+check: able style types $(if $(TESTED),,test) pages packages fresh booted
 
 able:
 	@packaging/need.sh $(CHECK_TOOLS)
 	@$(PYTHON) -m tests.fresh --can
+
+# The tools that examine pages, by the hashes in tests/pages/package-lock.json. Not everybody has npm
+# and Java from Debian.
+$(PAGES)/ready: tests/pages/package.json tests/pages/package-lock.json
+	command -v chromium >/dev/null || packaging/need.sh chromium
+	command -v java >/dev/null || packaging/need.sh default-jre-headless
+	command -v npm >/dev/null || packaging/need.sh nodejs npm
+	mkdir -p $(PAGES)
+	cp tests/pages/package.json tests/pages/package-lock.json $(PAGES)
+	cd $(PAGES) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	touch $@
+
+# What a validator, axe and Chromium say of the pages.
+pages: .venv/ready $(PAGES)/ready
+	CI=true .venv/bin/python -m pytest -m pages $(TESTS)
+
+# Takes docs/pages/*.png again, by Chromium: look at them.
+screenshots: .venv/ready
+	packaging/need.sh optipng pngquant
+	.venv/bin/python -m tests.pages.shots docs/pages
 
 # Builds the packages of Debian, Fedora and Arch and the wheel's bill of materials, and examines them.
 packages: .venv/ready $(SUPPLY)/ready

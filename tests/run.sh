@@ -19,11 +19,12 @@ several=
 "$python" -c 'import xdist' 2>/dev/null && several='-n auto --dist worksteal'
 
 # shellcheck disable=SC2086 # words are wanted
-"$python" -m pytest $several -m 'not system and not packages' "$@"
+"$python" -m pytest $several -m 'not system and not packages and not pages' "$@"
 status=$?
 cat <<'END'
 
-Not run here, but by `make check` (as root): the packages' builds, the commands of the README in
-fresh Debian roots, and the service on booted machines. What was skipped above says why.
+Not run here, but by `make check` (as root): what a validator and a browser say of the pages, the
+packages' builds, the commands of the README in fresh Debian roots, and the service on booted
+machines. What was skipped above says why.
 END
 exit $status

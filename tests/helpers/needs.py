@@ -28,6 +28,7 @@ PACKAGES = {
     "dh_python3": "dh-python",
     "dpkg-buildpackage": "dpkg-dev",
     "groff": "groff-base",
+    "java": "default-jre-headless",
     "journalctl": "systemd",
     "man": "man-db",
     "rpmbuild": "rpm",
