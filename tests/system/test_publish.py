@@ -96,6 +96,22 @@ def test_the_files_of_a_private_home_are_published_by_their_owner(keeper: Finger
         keeper.machine.run("rm", "/home/alice/.plan", "/home/alice/.project")
 
 
+def test_a_link_alone_has_its_owner_shown_and_is_no_part_of_the_answer(keeper: Finger) -> None:
+    link = {"rel": "me", "href": "https://social.example/@alice"}
+    assert publish(keeper, "alice", "--link", *link.values()) == (0, "Published: 1 link.\n")
+    told = keeper.ask("alice").decode()
+    assert "Name: Alice Liddell" in told
+    assert "social.example" not in told
+    person = stored(keeper, "alice")
+    assert person is not None
+    assert person["links"] == [link]
+    assert publish(keeper, "alice", "--link", "me", "javascript:alert(1)")[0] == 64
+    assert stored(keeper, "alice") == person
+    assert publish(keeper, "alice", "--no-links")[0] == 0
+    assert stored(keeper, "alice") is None
+    assert keeper.ask("alice") == ABSENT
+
+
 def test_a_status_ends_by_itself(keeper: Finger) -> None:
     assert publish(keeper, "alice", "--status", "on call", "--until", "+4s")[0] == 0
     assert "Status: on call (until " in keeper.ask("alice").decode()
