@@ -116,11 +116,13 @@ def site() -> dict[str, Answer]:
             octets = forms.person(form, login, entry, HERE, listed=True)
             found[f"/~{login}{suffix}"] = Answer(200, TYPES[form], octets)
         found[f"/~{login}.txt"] = Answer(200, TYPES["text"], b"As finger has it.\n")
+    found["/index.txt"] = Answer(200, TYPES["text"], b"As finger has it.\n")
     lists: dict[str, tuple[Form, bytes]] = {
         "/": ("html", forms.people("html", SESSIONS, "sessions", HERE, cut=True)),
         "/plans": ("html", forms.people("html", PLANS, "plans", HERE)),
         "/empty": ("html", forms.people("html", [], "sessions", HERE)),
         "/none": ("html", forms.people("html", [], "plans", HERE)),
+        "/index.json": ("json", forms.people("json", SESSIONS, "sessions", HERE)),
         "/feed.atom": ("atom", forms.people("atom", PLANS, "plans", HERE)),
     }
     found |= {path: Answer(200, TYPES[form], octets) for path, (form, octets) in lists.items()}

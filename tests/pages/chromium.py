@@ -15,14 +15,12 @@ from typing import Any, NamedTuple
 
 from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType, web
 
+from fingerd_sd.serving.web.replies import SAFE
+
 from ..helpers.pages import Answer
 
 STARTS = 60.0  # seconds for the browser to start
 ANSWERS = 60.0  # seconds for one command
-POLICY = (
-    "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'"
-)
 
 
 class Screen(NamedTuple):
@@ -164,7 +162,7 @@ async def served(site: Mapping[str, Answer]) -> AsyncIterator[str]:
 
     async def answer(request: web.Request) -> web.Response:
         found = site.get(request.path, Answer(404, "text/plain", b"Nothing here\n"))
-        headers = {"Content-Type": found.type, "Content-Security-Policy": POLICY}
+        headers = {**SAFE, "Content-Type": found.type}
         return web.Response(status=found.status, body=found.octets, headers=headers)
 
     application = web.Application()

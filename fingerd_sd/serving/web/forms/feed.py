@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from urllib.parse import quote
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from fingerd_sd.protocol.entry import Person
 from fingerd_sd.serving.web.forms.linking import linked
 from fingerd_sd.serving.web.forms.times import rfc3339_at
-from fingerd_sd.serving.web.forms.values import Place, Row, first_line
+from fingerd_sd.serving.web.forms.values import Place, Row, first_line, path_of
 
 _XMLNS = "http://www.w3.org/2005/Atom"
 _ID_LENGTH = 32  # hexadecimal digits: two plans with one would be a wonder
@@ -37,7 +36,7 @@ def plans(rows: Sequence[Row], at: Place) -> bytes:
 
 
 def _entry(feed: Element, row: Row, plan: str, at: Place) -> None:
-    page = f"{at.base}/~{quote(row.login, safe='')}"
+    page = f"{at.base}/{path_of(row.login)}"
     named = row.entry.name if isinstance(row.entry, Person) else None
     when = rfc3339_at(row.at or 0)
     entry = SubElement(feed, "entry")

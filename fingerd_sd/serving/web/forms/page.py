@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -26,7 +26,7 @@ from fingerd_sd.protocol.reply import NO_PLANS, NOBODY
 from fingerd_sd.protocol.text import CUT_MARK, printable
 from fingerd_sd.serving.web.forms.linking import REL, anchor, is_link, linked
 from fingerd_sd.serving.web.forms.times import in_words, rfc3339
-from fingerd_sd.serving.web.forms.values import AVATAR, Kind, Place, Row, first_line
+from fingerd_sd.serving.web.forms.values import AVATAR, Kind, Place, Row, first_line, path_of
 
 _HERE = Path(__file__).parent
 STYLE = (_HERE / "style.css").read_bytes()
@@ -65,7 +65,7 @@ def person(row: Row, at: Place, listed: bool) -> bytes:
         "person.html",
         at=at,
         login=row.login,
-        here=_href(row.login),
+        here=path_of(row.login),
         name=known.name if known else None,
         person=known,
         text=printable(row.entry.text).strip("\n") if isinstance(row.entry, Text) else "",
@@ -119,15 +119,11 @@ def _time(at: datetime) -> Markup:
     return Markup('<time datetime="{}">{}</time>').format(rfc3339(at), in_words(at))
 
 
-def _href(login: str) -> str:
-    return "~" + quote(login, safe="")
-
-
 def _item(row: Row) -> _Item:
     known = row.entry if isinstance(row.entry, Person) else None
     return _Item(
         row.login,
-        _href(row.login),
+        path_of(row.login),
         (known.name if known else None) or "",
         None if row.at is None else datetime.fromtimestamp(row.at, UTC).astimezone(),
         first_line(row.entry),

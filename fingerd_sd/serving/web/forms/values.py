@@ -4,11 +4,13 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal, NamedTuple, TypeAlias
+from urllib.parse import quote
 
 from fingerd_sd.protocol.entry import Entry, Text
 from fingerd_sd.protocol.text import one_line, printable
 
 AVATAR = "http://webfinger.net/rel/avatar"  # the relation of a picture: https://webfinger.net/rel/
+SUFFIXES = (".txt", ".json", ".vcf")  # of a user's address, for a form
 MAX_FIRST = 200  # characters of the line that stands for a plan in a list
 
 Form: TypeAlias = Literal["html", "text", "json", "vcard", "atom"]
@@ -49,3 +51,11 @@ def first_line(entry: Entry) -> str:
     """Return the first line, of the plan or of a text, that has a word; "" if there is none."""
     text = printable(entry.text) if isinstance(entry, Text) else entry.plan or ""
     return one_line(text.lstrip().partition("\n")[0], MAX_FIRST)
+
+
+def path_of(login: str) -> str:
+    """Return where a user's page is, relative to the site's root; a form's suffix may follow. A
+    name that ends as with a suffix has that dot encoded: see target.py.
+    """
+    path = quote(login, safe="")
+    return "~" + (path.replace(".", "%2E") if path.endswith(SUFFIXES) else path)

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
-from urllib.parse import quote
 
 from fingerd_sd.protocol.entry import Link, Person, Text
 from fingerd_sd.protocol.layout.fields import phone_number
 from fingerd_sd.protocol.text import printable
 from fingerd_sd.serving.web.forms.linking import encoded, is_link
-from fingerd_sd.serving.web.forms.values import AVATAR, Place, Row
+from fingerd_sd.serving.web.forms.values import AVATAR, Place, Row, path_of
 
 MAX_LINE = 75  # octets of a line, without its end: RFC 6350 §3.2
 _ARMOR = "-----BEGIN PGP PUBLIC KEY BLOCK-----"
@@ -55,7 +54,7 @@ def component(text: str) -> str:
 
 def _properties(row: Row, at: Place) -> Iterator[str]:
     entry = row.entry
-    page = f"{at.base}/~{quote(row.login, safe='')}"
+    page = f"{at.base}/{path_of(row.login)}"
     yield f"SOURCE:{page}.vcf"
     yield f"FN:{escaped((entry.name if isinstance(entry, Person) else None) or row.login)}"
     yield f"NICKNAME:{escaped(row.login)}"

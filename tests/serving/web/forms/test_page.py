@@ -17,6 +17,7 @@ from fingerd_sd.protocol.text import printable
 from fingerd_sd.serving.web import forms
 from fingerd_sd.serving.web.forms import Kind, Place, Row
 from fingerd_sd.serving.web.forms.linking import SCHEMES
+from fingerd_sd.serving.web.target import Target, target_of
 
 from ....helpers import needs
 from ....helpers.pages import ADA, EVERYBODY, HERE, PAGES, PLANS, SESSIONS, seen, site
@@ -142,7 +143,7 @@ def test_no_octets_of_a_user_become_markup_in_a_list(entry: Entry, login: str) -
     for kind in KINDS:
         rows = [Row(field(login), entry, 0.0), Row("b", seen(ADA), 1e9)]
         found = Page(forms.people("html", rows, kind, HERE))
-        assert found.shape.count("li") == 2 + (kind == "plans")
+        assert found.shape.count("li") == 2 + {"sessions": 2, "plans": 3}[kind]
         for link in foreign(found):
             assert link["href"].partition(":")[0].lower() in SCHEMES
 
@@ -199,6 +200,14 @@ def test_a_name_that_an_address_cannot_hold_is_encoded_there() -> None:
     assert b'href="~a%2Fb%3F%22c.json"' in octets
 
 
+def test_a_name_with_a_suffix_is_no_form_of_another_user() -> None:
+    octets = forms.person("html", "a.txt", seen(Person("a.txt")), HERE)
+    assert b'href="~a%2Etxt.txt"' in octets
+    assert target_of("/~a%2Etxt") == Target("user", b"a.txt")
+    assert target_of("/~a%2Etxt.txt") == Target("user", b"a.txt", "text")
+    assert b'href="~j.doe.txt"' in forms.person("html", "j.doe", seen(Person("j.doe")), HERE)
+
+
 def test_only_who_may_have_the_list_is_led_there() -> None:
     hidden = Page(forms.person("html", "ada", EVERYBODY["ada"], HERE))
     assert [link for link in hidden.links if link["href"] == "./"] == []
@@ -207,7 +216,8 @@ def test_only_who_may_have_the_list_is_led_there() -> None:
 
 def test_lists_have_the_order_that_they_are_given() -> None:
     sessions = Page(forms.people("html", SESSIONS, "sessions", HERE, cut=True))
-    assert [link["href"] for link in sessions.links] == ["~ada", "~alice", "~zahra"]
+    users = [it["href"] for it in sessions.links if it["href"][0] == "~"]
+    assert users == ["~ada", "~alice", "~zahra"]
     assert "[the rest was cut off]" in sessions.texts["main"][0]
     plans = Page(forms.people("html", PLANS, "plans", HERE))
     assert [it["href"] for it in plans.links if it["href"][0] == "~"] == [
