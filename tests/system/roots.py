@@ -20,6 +20,7 @@ from pathlib import Path
 RELEASES = ("bookworm", "trixie")
 
 PACKAGES = (
+    "curl",
     "dbus",
     "finger",  # the real client
     "iproute2",
@@ -36,13 +37,14 @@ PACKAGES = (
     "python3-aiohttp",
     "python3-dbus-fast",
     "python3-lxml",
+    "python3-prometheus-client",
     "python3-systemd",
     "systemd",
     "systemd-sysv",
 )
 
 # Where pages are served: the package fingerd-sd-web needs more, and a proxy stands in front.
-WEB_PACKAGES = (*PACKAGES, "curl", "nginx-light", "python3-jinja2", "w3m")
+WEB_PACKAGES = (*PACKAGES, "nginx-light", "python3-jinja2", "w3m")
 
 BUILD_TIMEOUT = 900  # seconds; a minute is usual
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The figures as Prometheus reads them: names, types, help, in its text format or OpenMetrics.
 
-Names follow https://prometheus.io/docs/practices/naming/. fingerd-sd(8) has a table of them. Only
-this module knows prometheus_client.
+Names follow https://prometheus.io/docs/practices/naming/. finger-metrics.socket(5) describes each.
+Only this module knows prometheus_client.
 """
 
 from __future__ import annotations
