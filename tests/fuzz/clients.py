@@ -14,11 +14,13 @@ from fingerd_sd.process.journal import MAX_FIELD, MESSAGE_IDS, NativeJournal
 from fingerd_sd.protocol.entry import ATOMS, Absent, Entry
 from fingerd_sd.protocol.query import QueryError, line_length, parse
 from fingerd_sd.protocol.text import escaped, is_printable
+from fingerd_sd.serving.metrics.respond import respond
 
 from ..helpers.houses import ALICE, SAM, VILLAGE, Told, networks, ruip, static
 from ..helpers.journald import read_entry
 from ..helpers.wire import serving
 from ..protocol.test_query import render
+from ..serving.metrics.figures import figures, read
 from .target import SEPARATOR, Target, any_text, assert_sendable, parts, quiet
 
 EVERYTHING = Audience(
@@ -36,6 +38,13 @@ FIELDS = {  # of the journal's entry for a query
     "MESSAGE", "MESSAGE_ID", "PRIORITY", "SYSLOG_IDENTIFIER", "FINGER_QUERY", "FINGER_CLIENT",
     "FINGER_AUDIENCE", "FINGER_RESULT", "FINGER_SOURCE", "FINGER_BYTES", "FINGER_USEC",
 }  # fmt: skip
+
+HTTP = (
+    b"GET /healthz HTTP/1.1\r\n", b"HEAD ", b"POST ", b"HTTP/1.0", b"HTTP/0.9", b"HTTP/2.0",
+    b"Host: a\r\n", b"Expect: 100-continue\r\n", b"Content-Length: -1\r\n",
+    b"Transfer-Encoding: chunked\r\n", b"http://[::1]:99999/", b"//", b"%00", b"\r\n ", b": ",
+)  # fmt: skip
+STATUSES = {200, 400, 404, 405, 414, 431, 505}
 
 
 class _Journal(NativeJournal):
@@ -163,8 +172,19 @@ GRAMMAR = (
     b"/W", b"/w", b" ", b"\t", b"@", b"alice", b"evil", b"Alice Liddell", b"@a.example.org", b"\r",
     b"\n", b"\r\n", b"\xff\xfa", b"\xff\xf0", b"\xff\xfd\x01", b"\xe2\x80\xae", b"\x1b[", b"\\",
 )  # fmt: skip
+
+
+def metrics(octets: bytes) -> None:
+    """Any octets before an empty line have one whole response, of a status that is meant for it."""
+    response = read(respond(octets + b"\r\n\r\n", figures()))
+    assert response.status in STATUSES
+    if response.status == 200:
+        assert octets.decode("iso-8859-1").split()[0] in ("GET", "HEAD")
+
+
 TARGETS = (
     Target("query", query, GRAMMAR, 5000, 256),
     Target("conversation", conversation, (*GRAMMAR, SEPARATOR, b"x" * 60), 2000, 512),
+    Target("metrics", metrics, HTTP, 5000, 1024),
     Target("journal", journal, (SEPARATOR, b"\n", b"\nMESSAGE_ID=", b"\xff", "ż".encode()), 20000),
 )

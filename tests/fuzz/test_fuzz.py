@@ -18,7 +18,13 @@ from .targets import TARGETS
 
 CASES = [path for target in TARGETS.values() for path in target.cases()]
 SEED = 1  # so that a failure is the commit's, not chance
-MODULES = {"html": "lxml", "page": "lxml", "http": "aiohttp", "resource": "idna"}
+MODULES = {
+    "metrics": "prometheus_client",
+    "html": "lxml",
+    "page": "lxml",
+    "http": "aiohttp",
+    "resource": "idna",
+}
 
 
 def _break(octets: bytes) -> None:
