@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fingerd_sd.serving.finger.first import Taken
 
 FINGER = frozenset(("", "finger"))  # descriptor names that are served as finger
-METRICS = "metrics"  # the one that may come with those
+METRICS, PROXY = "metrics", "proxy"  # those that may come with them
 
 
 class First(NamedTuple):

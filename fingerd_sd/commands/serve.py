@@ -12,7 +12,7 @@ import faulthandler
 import os
 from collections.abc import Iterable, Sequence
 
-from fingerd_sd.commands.building import FINGER, METRICS, First, ruip_of
+from fingerd_sd.commands.building import FINGER, METRICS, PROXY, First, ruip_of
 from fingerd_sd.commands.settings import load_from
 from fingerd_sd.config.mistakes import ConfigError, File
 from fingerd_sd.directory.ruip import Ruip
@@ -25,9 +25,10 @@ def serve(config: File | None, listen: Sequence[tuple[str, int]]) -> int:
     faulthandler.enable()  # the watchdog's SIGABRT then puts the line that hangs into the journal
     passed = passed_descriptors(os.environ)
     first = None
-    doors = [fd for fd, name in passed.items() if name != METRICS]
-    if doors and not listen and {passed[fd] for fd in doors} <= FINGER:
-        first = _answer_first(config, doors, len(doors) < len(passed))
+    names = set(passed.values())
+    if names & FINGER and names <= FINGER | {METRICS, PROXY} and not listen:
+        doors = [fd for fd, name in passed.items() if name in FINGER]
+        first = _answer_first(config, doors, METRICS in names)
     from fingerd_sd.commands.roles.running import run
 
     return run(config, listen, first)

@@ -53,7 +53,7 @@ def ratio(rounds: list[Round], ours: str, other: str, at: str = AT) -> float | N
 
 def _cost(rounds: list[Round]) -> list[Bound]:
     quiet, logging, plain = peers.OURS, peers.OURS_LOGGING, peers.OURS_PLAIN
-    c, helped = peers.LIMIT, peers.LIMIT_HELPED
+    c, helped, proxied = peers.LIMIT, peers.LIMIT_HELPED, peers.OURS_PROXIED
 
     def against(other: str, bound: float, text: str, at: str = AT, ours: str = quiet) -> Bound:
         return Bound(text, ratio(rounds, ours, other, at), bound)
@@ -72,6 +72,7 @@ def _cost(rounds: list[Round]) -> list[Bound]:
         against(c, 1.3, "asked after accept: no query log ÷ C", at=LATE),
         against(c, 1.15, f"{SLACK} clients, server not full: no query log ÷ C", SLACK),
         against(c, 1.35, f"{SLACK} clients, server not full: with it ÷ C", SLACK, logging),
+        against(quiet, 1.15, "the same: by a balancer's header ÷ without", SLACK, proxied),
         beside(quiet, peers.TWISTED, 0.5, "the same: no query log ÷ Twisted's tutorial", SLACK),
         beside(c, peers.TWISTED, 0.5, "the same: C ÷ Twisted's tutorial", SLACK),
         beside(quiet, peers.PROTOCOL, 0.33, "the same: no query log ÷ asyncio Protocol", SLACK),

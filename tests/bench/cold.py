@@ -115,7 +115,7 @@ def cold(peers: Sequence[Peer], plan: Plan, tell: Callable[[str], None]) -> dict
     "imports" of ours, and "idle", KiB once it has come to rest after its first answer."""
     subprocess.run([PYTHON, "-m", "compileall", "-qq", ROOT / "fingerd_sd"], check=False)
     ours = next(peer for peer in peers if peer.name == known.OURS)
-    skipped = (known.LIMIT_HELPED, known.OURS_PLAIN, known.BSD_SAY)
+    skipped = (known.LIMIT_HELPED, known.OURS_PLAIN, known.OURS_PROXIED, known.BSD_SAY)
     starting = [*REFERENCES, *(peer for peer in peers if peer.name not in skipped)]
     singles: dict[str, list[float]] = {peer.name: [] for peer in starting}
     bursts: dict[str, list[float]] = {peer.name: [] for peer in starting[2:]}

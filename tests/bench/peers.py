@@ -7,7 +7,7 @@ All get the same listening socket by the same activation, and the same answer wh
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..helpers import needs
@@ -22,9 +22,13 @@ DEFER = 5  # seconds of TCP_DEFER_ACCEPT, DeferAcceptSec= in a socket unit
 LIMIT, LIMIT_HELPED = "C", "C, deferred, one segment"
 OURS, OURS_LOGGING = "fingerd-sd, no query log", "fingerd-sd"
 OURS_PLAIN = "fingerd-sd, no query log, not deferred"
+OURS_PROXIED = "fingerd-sd, no query log, PROXY protocol"
 PROTOCOL, STREAMS = "asyncio Protocol, timer", "asyncio streams, timeout"
 TWISTED, PYFINGERD, GO = "Twisted's tutorial", "pyfingerd", "Go"
 BSD, BSD_SAY, EFINGERD, CFINGERD = "fingerd", "fingerd, same answer", "efingerd", "cfingerd"
+
+# What a balancer sends first; the client counts as one of this machine, so that it has no rate.
+HEADER = "PROXY TCP4 127.0.0.1 127.0.0.1 51234 79\r\n"
 
 CONFIG = """\
 [server]
@@ -83,6 +87,11 @@ def ours(name: str, about: str, conf: Path, defer: int = DEFER, journal: bool = 
     """Return fingerd-sd as this tree has it."""
     argv = (*launcher(), "serve", "--config", str(conf))
     return Peer(name, about, argv, {}, defer, journal=journal)
+
+
+def _proxied(conf: Path) -> Peer:
+    peer = ours(OURS_PROXIED, "the same, by a header of version 1 before each query", conf)
+    return replace(peer, environment={"LISTEN_FDNAMES": "proxy"}, user=f"{HEADER}{peer.user}")
 
 
 def _limit() -> Peer:
@@ -151,6 +160,7 @@ def gather(
             OURS_LOGGING, "with the query log, to a stand-in for journald", logging, journal=True
         ),
         OURS_PLAIN: lambda: ours(OURS_PLAIN, "log_queries = false, plain socket", quiet, defer=0),
+        OURS_PROXIED: lambda: _proxied(quiet),
         PROTOCOL: lambda: _python(PROTOCOL, "call_later a connection", "protocol.py", PYTHON),
         STREAMS: lambda: _python(STREAMS, "a task a connection", "streams.py", PYTHON),
         TWISTED: lambda: _python(

@@ -22,6 +22,8 @@ from fingerd_sd.directory.answer import Answer
 from fingerd_sd.directory.ruip import Ruip
 from fingerd_sd.policy.rules import Client
 from fingerd_sd.serving.finger.held import Connection
+from fingerd_sd.serving.finger.proxied.front import Proxied
+from fingerd_sd.serving.finger.proxied.header import SIGNATURE
 from fingerd_sd.serving.finger.server import Server
 from fingerd_sd.serving.waiting.loop import Loop
 
@@ -132,6 +134,13 @@ class Peer:
         return self.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == _CLOSE_WAIT
 
 
+# What connections begin with, on sockets for balancers: versions 1 and 2.
+HEADERS = {
+    "proxy": b"PROXY TCP4 127.0.0.1 127.0.0.1 51234 79\r\n",
+    "proxy, unix": SIGNATURE + b"\x21\x11\x00\x0c\x7f\0\0\1\x7f\0\0\1\xc8\x22\0\x4f",
+}
+
+
 @dataclass
 class Serving:
     """A server that serves: its listening sockets by name, and what its query log was told."""
@@ -142,8 +151,11 @@ class Serving:
     peers: list[Peer] = field(default_factory=list)
 
     def connect(self, over: str = "tcp", source: str = "", receive_buffer: int = 0) -> Peer:
-        """Return a new client, which goes away with the server at the latest."""
+        """Return a new client, which goes away with the server at the latest. On a socket for
+        balancers it has sent a header, by which it is on this machine.
+        """
         peer = Peer(self.listeners[over], source, receive_buffer)
+        peer.sock.send(HEADERS.get(over, b""))
         self.peers.append(peer)
         return peer
 
@@ -161,8 +173,11 @@ class Serving:
 async def serving(
     ruip: Ruip, limits: Limits | None = None, send_buffer: int = 0
 ) -> AsyncIterator[Serving]:
-    """Serve `ruip` on loopback TCP and AF_UNIX. `send_buffer`: octets, for the server's sockets."""
+    """Serve `ruip` on loopback TCP and AF_UNIX, and on "proxy" with headers of the PROXY protocol.
+    `send_buffer`: octets, for the server's sockets.
+    """
     listeners = {"tcp": socket.create_server(("127.0.0.1", 0)), "unix": _unix_listener()}
+    headed = {"proxy": socket.create_server(("127.0.0.1", 0)), "proxy, unix": _unix_listener()}
     server = WatchedServer(asyncio.get_running_loop(), ruip, limits or Limits(), None)
     house = Serving(server, listeners)
     server.query_log = lambda *told: house.log.append(Logged(*told))
@@ -170,10 +185,12 @@ async def serving(
         if send_buffer:  # accepted sockets inherit it
             listeners["tcp"].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
         server.start(list(listeners.values()))
+        Proxied(server).start(list(headed.values()))
+        listeners |= headed
         yield house
     finally:
         server.stop_accepting()
-        for sock in (*listeners.values(), *(peer.sock for peer in house.peers)):
+        for sock in (*listeners.values(), *headed.values(), *(peer.sock for peer in house.peers)):
             sock.close()
     await house.settled()
 

@@ -44,6 +44,7 @@ HEAVY = {
     "email",
     "fingerd_sd.commands.roles.measuring",
     "fingerd_sd.serving.finger.forward",
+    "fingerd_sd.serving.finger.proxied",
     "fingerd_sd.serving.metrics",
     "http",
     "jinja2",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from fingerd_sd.commands.building import FINGER, METRICS
+from fingerd_sd.commands.building import FINGER, METRICS, PROXY
 from fingerd_sd.commands.roles.role import Role, Start
 from fingerd_sd.process.systemd import ActivationError
 
@@ -43,7 +43,7 @@ def _web(start: Start) -> Role:
 
 
 ROWS = (
-    Row(FINGER | {METRICS}, "finger.socket", _finger),
+    Row(FINGER | {METRICS, PROXY}, "finger.socket", _finger),
     Row(frozenset(("publish",)), "finger-publish.socket", _publish),
     Row(frozenset(("web",)), "finger-web.socket", _web),
 )

@@ -6,7 +6,7 @@ from __future__ import annotations
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
-from fingerd_sd.commands.building import METRICS, ruip_of
+from fingerd_sd.commands.building import METRICS, PROXY, ruip_of
 from fingerd_sd.commands.roles.role import Role, Start
 from fingerd_sd.commands.settings import Settings, load_from
 from fingerd_sd.directory.answer import FOUND, Answer
@@ -33,7 +33,7 @@ def begin(start: Start) -> Role:
 
 def _role(start: Start, kind: type[Ruip]) -> Role:
     """Return the role, which asks a `kind` of Ruip. Raises ConfigError."""
-    config, journal, first, _ = start
+    config, journal, first, passed = start
 
     def load() -> Setup:
         loaded = load_from(config)
@@ -41,7 +41,8 @@ def _role(start: Start, kind: type[Ruip]) -> Role:
 
     setup = _setup(first.settings, first.ruip, journal) if first else load()
     taken = first.taken if first else ()
-    return Role(partial(Finger, taken=taken), setup, load, _rest)
+    proxied = [item.socket for item in passed if item.name == PROXY]
+    return Role(partial(Finger, taken=taken, proxied=proxied), setup, load, _rest)
 
 
 def _rest() -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from fingerd_sd.config.server import Limits
 from fingerd_sd.directory.answer import Answer
 from fingerd_sd.directory.ruip import Begun, Ruip
-from fingerd_sd.policy.rules import Client
+from fingerd_sd.policy.rules import Client, Here
 from fingerd_sd.protocol.query import line_length
 from fingerd_sd.serving.finger.sockets import (
     AT_ONCE,
@@ -106,14 +106,16 @@ def said_at_once(
     max_query: int,
     client: Client,
     started: float,
+    here: Here | None = None,
 ) -> Answer | Begun | None:
     """Return what `ruip` says at once to `octets`, the first from `sock`; None if they are not one
-    whole line and nothing else, and it was not asked. `started`: monotonic seconds.
+    whole line and nothing else, and it was not asked. `started`: monotonic seconds. `here`: where
+    the client has connected to, if not to `sock`.
     """
     if not octets or octets[-1] != 0x0A:
         return None
     # Only whole lines are ever ready, so that this is one line and nothing behind it.
     answer = ruip.ready(octets, client, started)
     if answer is None and line_length(octets) == len(octets) <= max_query:
-        return ruip.begin(octets, client, started, partial(connected_to, sock))
+        return ruip.begin(octets, client, started, here or partial(connected_to, sock))
     return answer

@@ -15,17 +15,15 @@ import time
 from collections.abc import Coroutine
 from contextlib import suppress
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
-from fingerd_sd.config.server import Limits
 from fingerd_sd.directory.answer import FOUND, TIMEOUT, Answer
 from fingerd_sd.directory.ruip import Begun, Ruip, Timed
-from fingerd_sd.policy.rules import Client
+from fingerd_sd.policy.rules import Client, Here
 from fingerd_sd.protocol.query import line_length
 from fingerd_sd.serving.finger.ending import linger, send_rest
+from fingerd_sd.serving.finger.keeper import Keeper
 from fingerd_sd.serving.finger.sockets import AT_ONCE, RECEIVE, connected_to, end_output, send_now
-from fingerd_sd.serving.waiting.floor import Floor
-from fingerd_sd.serving.waiting.readers import Readers
 
 
 class Asked(NamedTuple):
@@ -37,41 +35,36 @@ class Asked(NamedTuple):
     started: float
 
 
-class Keeper(Protocol):
-    """What a connection needs of the server."""
-
-    loop: asyncio.AbstractEventLoop
-    ruip: Ruip
-    limits: Limits
-    readers: Readers
-    floor: Floor
-
-    def line_is_there(self, connection: Connection) -> None:
-        """The query deadline no longer applies."""
-
-    def answer_is_due(self, connection: Connection, at: float) -> None:
-        """Let the connection expire at `at`, in the loop's seconds, without its answer."""
-
-    def answer_is_there(self, connection: Connection) -> None:
-        """That deadline no longer applies."""
-
-    def closed(self, connection: Connection) -> None:
-        """The connection is gone."""
-
-    def done(self, answer: Answer, client: Client, sent: int, started: float) -> None:
-        """A query has been answered with `sent` octets; `started` in monotonic seconds."""
-
-
 class Connection:
-    """A held connection. `key`: the client for which `max_per_client` counts it; "": none."""
+    """A held connection. `key`: the client for which `max_per_client` counts it; "": it is one too
+    many; None: it is not known yet whose it is. `here`: as in Server.begin.
+    """
 
-    __slots__ = ("_asked", "_buffer", "_keeper", "_reading", "_task", "key", "peer", "sock")
+    __slots__ = (
+        "_asked",
+        "_buffer",
+        "_here",
+        "_keeper",
+        "_reading",
+        "_task",
+        "key",
+        "peer",
+        "sock",
+    )
 
-    def __init__(self, keeper: Keeper, sock: socket.socket, peer: str, key: str) -> None:
+    def __init__(
+        self,
+        keeper: Keeper[Connection],
+        sock: socket.socket,
+        peer: str,
+        key: str | None,
+        here: Here | None = None,
+    ) -> None:
         self.sock = sock
         self.peer = peer
         self.key = key
         self._keeper = keeper
+        self._here = here
         self._buffer = b""
         self._reading = False
         self._asked: Asked | None = None
@@ -173,7 +166,7 @@ class Connection:
             said = ruip.malformed(self._buffer[: self._keeper.limits.max_query], client)
             more = True
         else:
-            here = partial(connected_to, self.sock)
+            here = self._here or partial(connected_to, self.sock)
             said = ruip.ready(line, client, started) or ruip.begin(line, client, started, here)
         if isinstance(said, Begun):
             self.wait_for(ruip, said, more, started)

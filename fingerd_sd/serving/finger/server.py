@@ -12,14 +12,14 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from fingerd_sd.config.server import Limits
 from fingerd_sd.directory.answer import LIMIT, RESULTS, Answer
 from fingerd_sd.directory.ruip import Begun, Ruip
-from fingerd_sd.policy.rules import Client
+from fingerd_sd.policy.rules import Client, Here
 from fingerd_sd.process.descriptors import for_connections
-from fingerd_sd.serving.finger.first import Taken, said_at_once
+from fingerd_sd.serving.finger.first import said_at_once
 from fingerd_sd.serving.finger.held import Connection
 from fingerd_sd.serving.finger.sockets import AT_ONCE, RECEIVE, end_output, send_now
 from fingerd_sd.serving.waiting.accept import Acceptor
@@ -41,7 +41,7 @@ class Server:
     `counts`: queries by result since the start. `taken`: connections accepted since the start;
     `active_at`: when the last one came or went, in monotonic seconds. `on_change` is called once
     when any of these, or `paused`, changes; it must then be set again. `on_limited` is called for
-    each limited query, in place of the query log.
+    each limited query, in place of the query log. `acceptors`: the first is for `start`.
     """
 
     def __init__(
@@ -62,8 +62,8 @@ class Server:
         self.floor = Floor(loop)
         self.on_change: Callable[[], None] | None = None
         self.on_limited: Callable[[Client], None] | None = None
-        self._held: set[Connection] = set()
-        self._acceptor = Acceptor(loop, self._serve, self._held, self._is_full, self._changed)
+        self.connections: set[Connection] = set()
+        self.acceptors = [Acceptor(loop, self._serve, self.connections, self.is_full, self.changed)]
         self._deadlines: Deadlines[Connection] = Deadlines(loop, Connection.expire)  # of lines
         self._answers: Deadlines[Connection] = Deadlines(loop, Connection.expire)
         self._room = for_connections()
@@ -74,38 +74,23 @@ class Server:
     @property
     def open(self) -> int:
         """How many connections are open now."""
-        return len(self._held)
+        return len(self.connections)
 
     @property
     def paused(self) -> str:
         """Why nothing can be accepted now; "" if it can."""
-        full = f"all {len(self._held)} connections are taken" if self._is_full() else ""
-        return self._acceptor.paused or full
+        full = f"all {len(self.connections)} connections are taken" if self.is_full() else ""
+        return next((one.paused for one in self.acceptors if one.paused), full)
 
     def start(self, listeners: Sequence[socket.socket]) -> None:
         """Accept from `listeners`: listening stream sockets, which are made non-blocking."""
         self.ruip.directory.prepare()
-        self._acceptor.start(listeners)
-
-    def adopt(self, taken: Iterable[Taken]) -> None:
-        """Go on with connections that serving/finger/first.py took for this server."""
-        for one in taken:
-            self.taken += 1
-            client = self.ruip.policy.client(one.peer)
-            if one.said is None:
-                self._begin(one.sock, one.peer, one.octets, one.started)
-            elif isinstance(one.said, Begun):
-                held = self._hold(Connection(self, one.sock, one.peer, client.key))
-                held.wait_for(self.ruip, one.said, False, one.started)
-            elif one.ended:
-                self.done(one.said, client, one.sent, one.started, one.ended)
-            else:
-                held = self._hold(Connection(self, one.sock, one.peer, client.key))
-                held.send_rest(one.said, one.sent, client, one.started)
+        self.acceptors[0].start(listeners)
 
     def stop_accepting(self) -> None:
         """Accept no more connections: new ones wait in the backlog for the next process."""
-        self._acceptor.stop()
+        for acceptor in self.acceptors:
+            acceptor.stop()
 
     async def drain(self) -> None:
         """Return when no connection is open. Clients whose line is not whole get DRAIN_READING
@@ -113,25 +98,31 @@ class Server:
         """
         self.stop_accepting()
         self._deadlines.bound(self.loop.time() + DRAIN_READING)
-        if self._held:
+        if self.connections:
             self._all_gone.clear()
             await self._all_gone.wait()
 
     def abandon(self) -> None:
         """End the connections that are open, without waiting for anything."""
-        for connection in tuple(self._held):
+        for connection in tuple(self.connections):
             connection.abandon()
 
     # --- serving ---
 
-    def _is_full(self) -> bool:
-        return len(self._held) >= min(self.limits.max_connections, self._room)
+    def is_full(self) -> bool:
+        """Whether no more connections may be open."""
+        return len(self.connections) >= min(self.limits.max_connections, self._room)
+
+    def count(self) -> float:
+        """Count a connection that was taken; return when that was, in monotonic seconds."""
+        self.taken += 1
+        self.active_at = time.monotonic()
+        if self.on_change is not None:
+            self.changed()
+        return self.active_at
 
     def _serve(self, sock: socket.socket, peer: str) -> None:
-        self.taken += 1
-        started = self.active_at = time.monotonic()
-        if self.on_change is not None:
-            self._changed()
+        started = self.count()
         octets: bytes | None
         try:
             octets = sock.recv(RECEIVE, AT_ONCE)
@@ -140,26 +131,35 @@ class Server:
         except OSError:  # reset before it was taken
             sock.close()
             return
-        self._begin(sock, peer, octets, started)
+        self.begin(sock, peer, octets, started)
 
-    def _begin(self, sock: socket.socket, peer: str, octets: bytes | None, started: float) -> None:
-        """Serve a connection that was counted, from the first `octets`; None: none came yet."""
+    def begin(
+        self,
+        sock: socket.socket,
+        peer: str,
+        octets: bytes | None,
+        started: float,
+        here: Here | None = None,
+    ) -> None:
+        """Serve a connection that was counted, from the first `octets`; None: none came yet.
+        `here`: where the client has connected to, if not to `sock`.
+        """
         client = self.ruip.policy.client(peer)
         if self._per_client and self._is_over(client):
             self._refuse(sock, peer, client, octets, started)
             return
-        said = said_at_once(sock, octets, self.ruip, self.limits.max_query, client, started)
+        said = said_at_once(sock, octets, self.ruip, self.limits.max_query, client, started, here)
         if said is None:
-            self._hold(Connection(self, sock, peer, client.key)).begin(octets)
+            self.hold(Connection(self, sock, peer, client.key, here)).begin(octets)
         elif isinstance(said, Begun):
-            held = self._hold(Connection(self, sock, peer, client.key))
+            held = self.hold(Connection(self, sock, peer, client.key, here))
             held.wait_for(self.ruip, said, False, started)
         elif (sent := send_now(sock, said.octets)) == len(said.octets):
             end_output(sock)
             sock.close()
             self.done(said, client, sent, started)
         else:
-            held = self._hold(Connection(self, sock, peer, client.key))
+            held = self.hold(Connection(self, sock, peer, client.key, here))
             held.send_rest(said, sent, client, started)
 
     def _is_over(self, client: Client) -> bool:
@@ -183,14 +183,15 @@ class Server:
         is_line = octets is not None and octets.find(b"\n") == len(octets) - 1
         if not is_line and self._limited < MAX_LIMITED:
             self._limited += 1
-            self._hold(Connection(self, sock, peer, "")).linger()
+            self.hold(Connection(self, sock, peer, "")).linger()
         else:
             sock.close()
 
-    # --- what held.Keeper asks for ---
+    # --- what keeper.Keeper asks for ---
 
-    def _hold(self, connection: Connection) -> Connection:
-        self._held.add(connection)
+    def hold(self, connection: Connection) -> Connection:
+        """Count `connection`, which has query_timeout for its line from now on."""
+        self.connections.add(connection)
         if connection.key:
             self._per_client[connection.key] = self._per_client.get(connection.key, 0) + 1
         self._deadlines.set(connection, self.loop.time() + self.limits.query_timeout)
@@ -212,21 +213,22 @@ class Server:
         """`connection` is gone: forget it, and accept again if accepting has waited for that."""
         self.active_at = time.monotonic()
         if self.on_change is not None:
-            self._changed()
+            self.changed()
         self._deadlines.drop(connection)
         self._answers.drop(connection)
-        self._held.discard(connection)
+        self.connections.discard(connection)
         if connection.key:
             left = self._per_client[connection.key] - 1
             if left:
                 self._per_client[connection.key] = left
             else:
                 del self._per_client[connection.key]
-        else:
+        elif connection.key is not None:
             self._limited -= 1
-        if not self._held:
+        if not self.connections:
             self._all_gone.set()
-        self._acceptor.resume()
+        for acceptor in self.acceptors:
+            acceptor.resume()
 
     def done(
         self, answer: Answer, client: Client, sent: int, started: float, ended: float = 0
@@ -239,7 +241,8 @@ class Server:
         elif self.query_log is not None:
             self.query_log(answer, client, sent, int(((ended or time.monotonic()) - started) * 1e6))
 
-    def _changed(self) -> None:
+    def changed(self) -> None:
+        """Call `on_change`."""
         tell, self.on_change = self.on_change, None
         if tell is not None:
             tell()

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from fingerd_sd.config.mistakes import Mistake
 from fingerd_sd.config.server import Limits
-from fingerd_sd.directory.ruip import Ruip
+from fingerd_sd.directory.ruip import Begun, Ruip
 from fingerd_sd.policy.rules import Client
 from fingerd_sd.process.descriptors import for_connections
 from fingerd_sd.serving.finger.first import Taken
+from fingerd_sd.serving.finger.held import Connection
 from fingerd_sd.serving.finger.server import QueryLog, Server
 from fingerd_sd.serving.waiting.limited import LimitedLog
 
@@ -48,14 +49,21 @@ class State(NamedTuple):
 
 
 class Finger:
-    """Serves finger by `setup`, and what was taken for it before; see process/served.py."""
+    """Serves finger by `setup`, and what was taken for it before; see process/served.py. `proxied`:
+    the sockets that are for balancers.
+    """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, setup: Setup, taken: Iterable[Taken] = ()
+        self,
+        loop: asyncio.AbstractEventLoop,
+        setup: Setup,
+        taken: Iterable[Taken] = (),
+        proxied: Collection[socket.socket] = (),
     ) -> None:
         self._loop = loop
         self._ruip = setup.ruip
         self._taken = taken
+        self._proxied = proxied
         self._server = Server(loop, setup.ruip, setup.limits, setup.query_log)
         self._limited = LimitedLog(loop)
         self._server.on_limited = self._limited.count
@@ -113,9 +121,13 @@ class Finger:
 
     def start(self, listeners: Sequence[socket.socket]) -> None:
         """Accept from `listeners`; see Server."""
-        self._server.adopt(self._taken)
+        adopt(self._server, self._taken)
         self._taken = ()
-        self._server.start(listeners)
+        self._server.start([one for one in listeners if one not in self._proxied])
+        if self._proxied:
+            from fingerd_sd.serving.finger.proxied.front import Proxied
+
+            Proxied(self._server).start([one for one in listeners if one in self._proxied])
 
     def use(self, setup: Setup) -> None:
         """Serve by `setup` from now on; the old sources are closed after their last look-up."""
@@ -149,3 +161,20 @@ class Finger:
         closing = [self._loop.create_task(self._ruip.close(cancel=True)), *self._closing]
         await asyncio.wait(closing, timeout=CLOSE)
         self._limited.rest()
+
+
+def adopt(server: Server, taken: Iterable[Taken]) -> None:
+    """Have `server` go on with connections that first.py took for it."""
+    for one in taken:
+        server.taken += 1
+        client = server.ruip.policy.client(one.peer)
+        if one.said is None:
+            server.begin(one.sock, one.peer, one.octets, one.started)
+        elif isinstance(one.said, Begun):
+            held = server.hold(Connection(server, one.sock, one.peer, client.key))
+            held.wait_for(server.ruip, one.said, False, one.started)
+        elif one.ended:
+            server.done(one.said, client, one.sent, one.started, one.ended)
+        else:
+            held = server.hold(Connection(server, one.sock, one.peer, client.key))
+            held.send_rest(one.said, one.sent, client, one.started)

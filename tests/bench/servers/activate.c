@@ -7,8 +7,8 @@
  * Descriptor 0 is the listening socket.  Pins itself to core CORE; DEFER > 0 sets
  * TCP_DEFER_ACCEPT to so many seconds (as DeferAcceptSec= does); with WAIT=1 sleeps until the
  * first client is there and prints when that was (ns of CLOCK_MONOTONIC); then becomes PROGRAM
- * with the socket as descriptor 3, LISTEN_FDS=1, LISTEN_PID, LISTEN_FDNAMES=finger, and the
- * dev:ino of its standard error as JOURNAL_STREAM.
+ * with the socket as descriptor 3, LISTEN_FDS=1, LISTEN_PID, LISTEN_FDNAMES=finger if that is not
+ * set, and the dev:ino of its standard error as JOURNAL_STREAM.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -45,7 +45,7 @@ int main(int argc, char **argv) {
     char number[64];
     snprintf(number, sizeof number, "%d", (int)getpid());
     setenv("LISTEN_PID", number, 1), setenv("LISTEN_FDS", "1", 1);
-    setenv("LISTEN_FDNAMES", "finger", 1);
+    setenv("LISTEN_FDNAMES", "finger", 0);
     struct stat error;
     if (!fstat(2, &error)) {
         snprintf(number, sizeof number, "%ju:%ju", (uintmax_t)error.st_dev, (uintmax_t)error.st_ino);

@@ -15,6 +15,7 @@ from fingerd_sd.policy.audience import Audience
 from fingerd_sd.protocol.entry import Text
 from fingerd_sd.serving.finger import first
 from fingerd_sd.serving.finger.first import Taken, answer_first
+from fingerd_sd.serving.finger.service import adopt
 
 from ...helpers.houses import Told, everyone, ruip, static, village
 from ...helpers.wire import Peer, Serving, run, serving
@@ -36,7 +37,7 @@ def taken(
 async def all_of(house: Serving, found: list[Taken], peers: list[Peer]) -> list[bytes]:
     """Return what each client gets in the end, once the server has adopted them."""
     house.peers += peers
-    house.server.adopt(found)
+    adopt(house.server, found)
     return [await peer.receive() for peer in peers]
 
 
@@ -72,7 +73,7 @@ def test_half_a_line_and_more_than_one_go_on_in_the_loop(line: bytes) -> None:
         found, peers = taken([line], house)
         assert [(one.said, one.ended) for one in found] == [(None, 0)]
         async with serving(house) as served:
-            served.server.adopt(found)
+            adopt(served.server, found)
             assert served.server.open <= 1
             if not line.endswith(b"\n"):
                 await peers[0].send(b"moshez\r\n"[len(line) :])
@@ -127,7 +128,7 @@ def test_the_caps_hold() -> None:
             rest = answer_first([listener.fileno()], house, Limits(max_connections=1))
             assert len(rest) == 1
         async with serving(house, limits) as served:
-            served.server.adopt(found + rest)
+            adopt(served.server, found + rest)
             assert b"Too many queries" in await peers[2].receive()
             for peer in peers:
                 peer.sock.close()

@@ -24,7 +24,7 @@ from fingerd_sd.protocol.entry import Text
 from fingerd_sd.protocol.query import QueryError, line_length, parse
 
 from ...helpers.houses import Told, village, waited
-from ...helpers.wire import Peer, run, serving, turns
+from ...helpers.wire import HEADERS, Peer, run, serving, turns
 from ...helpers.wire_cases import ALICE, CASES, HAPPY, MALFORMED, NO_FORWARDING, Case
 
 Feeding = Callable[[Peer, Case], Awaitable[None]]
@@ -108,7 +108,7 @@ def _can_be_fed(case: Case, way: str) -> bool:
     return "behind" not in way or not case.fin or case.sent.endswith(b"\r")
 
 
-@pytest.mark.parametrize("over", ["tcp", "unix"])
+@pytest.mark.parametrize("over", ["tcp", "unix", *HEADERS])
 @pytest.mark.parametrize(
     ("case", "way"),
     [
@@ -142,7 +142,7 @@ def test_the_server_answers(case: Case, way: str, over: str) -> None:
 @pytest.mark.parametrize(
     "case", [pytest.param(case, id=case.id) for case in CASES if case.ready and not case.fin]
 )
-@pytest.mark.parametrize("over", ["tcp", "unix"])
+@pytest.mark.parametrize("over", ["tcp", "unix", *HEADERS])
 @pytest.mark.parametrize("first", ["at once", "waited for"])
 def test_an_answer_is_given_on_the_spot(case: Case, over: str, first: str) -> None:
     """From the first query on where nobody must be waited for, else from the second."""

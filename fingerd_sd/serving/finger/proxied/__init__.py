@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""The PROXY protocol: connections that a balancer relays, on a socket of their own."""
