@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Sequence
+from http import HTTPStatus
 from typing import NamedTuple, cast
 
 from aiohttp import web
@@ -26,7 +27,7 @@ from fingerd_sd.serving.web.client import HIDDEN, Proxies, UnclearError
 from fingerd_sd.serving.web.http.connection import Connection, State
 from fingerd_sd.serving.web.http.connections import Connections
 from fingerd_sd.serving.web.replies import for_client
-from fingerd_sd.serving.web.site import Identity, Site
+from fingerd_sd.serving.web.site import ALLOWED, Identity, Site
 
 MAX_TARGET = 8190  # octets: RFC 9112 §3 wants 8,000
 MAX_HEADERS = 128  # of one request
@@ -156,8 +157,12 @@ class Web:
         connection = cast(Connection, request.protocol)
         started = self._loop.time()
         connection.turn(State.ANSWER)
+        if request.version.major != 1:  # RFC 9110 §15.6.6
+            connection.refuse(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "This site speaks HTTP/1.1")
+            return web.Response()  # which goes nowhere
         headers, raw, policy = request.headers, request.raw_path, self._setup.policy
         proxied = not connection.key
+        ends = self._connections.draining or connection.over or request.can_read_body
         try:
             if proxied:
                 told = headers.getall("Forwarded", ()), headers.getall("X-Forwarded-For", ())
@@ -182,10 +187,11 @@ class Web:
                         self._connections.less(client.key)
             else:
                 reply = self._site.sentence("text", *fault, BAD)
+                ends = True
         connection.noted = Noted(client, reply.result, reply.source, raw, started)
         status, more = for_client(reply, headers.get("If-None-Match"), self._loop.time())
         response = web.Response(status=status, headers=more, body=reply.body)
-        if self._connections.draining or request.can_read_body or connection.over:
+        if ends or request.method not in ALLOWED:
             response.force_close()
         return response
 
@@ -227,8 +233,6 @@ class Web:
 
 def _fault_of(request: web.BaseRequest) -> tuple[int, str] | None:
     """Return status and sentence for a request that HTTP/1.1 does not allow; None: it does."""
-    if request.version.major != 1:
-        return 505, "This site speaks HTTP/1.1"  # RFC 9110 §15.6.6
     if len(request.raw_path) > MAX_TARGET:
         return 414, "The address is too long"
     if len(request.headers) > MAX_HEADERS:

@@ -74,18 +74,18 @@ class Site:
         """Return the reply to a request of `method` for the target `raw`, as it came. `accept`: the
         Accept headers, joined by commas. `started`: when it came, in the loop's seconds.
         """
+        form = preferred(accept, OF_PEOPLE)
+        if method not in ALLOWED:
+            text = f"This site answers {' and '.join(ALLOWED)} only"
+            return self.sentence(form, 405, text, BAD, {"Allow": ", ".join(ALLOWED)})
         try:
             target = target_of(raw)
         except TargetError as error:
-            form = preferred(accept, OF_PEOPLE)
             if not self.asking.policy.admit(client, started):
                 return self._told(LIMITED_SAID, _OTHER, form, client)
             self.asking.counted(MALFORMED_SAID, client)
             return self.sentence(form, 400, str(error), BAD)
-        form = target.form or preferred(accept, OF_USER if target.page == "user" else OF_PEOPLE)
-        if method not in ALLOWED:
-            text = f"This site answers {' and '.join(ALLOWED)} only"
-            return self.sentence(form, 405, text, BAD, {"Allow": ", ".join(ALLOWED)})
+        form = target.form or (preferred(accept, OF_USER) if target.page == "user" else form)
         if target.page == "style":
             return _style()
         if not self.asking.policy.admit(client, started):

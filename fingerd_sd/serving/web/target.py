@@ -78,6 +78,8 @@ def target_of(raw: str) -> Target:
         if scheme.lower() not in ("http", "https") or not rest:
             raise TargetError("The target of the request is no address")
         raw = f"/{rest.partition('/')[2]}"
+    if "#" in raw:  # a browser keeps that for itself
+        raise TargetError("The target of the request has a fragment")
     path, _, query = raw.partition("?")
     if _BROKEN.search(path):
         raise TargetError("The address is not percent-encoded")

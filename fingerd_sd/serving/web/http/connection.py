@@ -20,6 +20,10 @@ log = logging.getLogger(__name__)
 
 MAX_HEAD = 32768  # octets of the request's line and its headers: other sites' cookies may come too
 LINGER = 2.0  # seconds for which aiohttp waits for the rest of a body that nobody reads
+MAX_DROPPED = 1 << 20  # octets that may come after the last answer
+LINE_TOO_LARGE = HTTPStatus.REQUEST_URI_TOO_LONG  # RFC 9110 §15.5.15
+HEAD_TOO_LARGE = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE  # RFC 6585 §5
+NO_REQUEST = "This is no request of HTTP/1.1"
 FOREVER = 86400.0  # seconds: the keeper's deadlines are shorter
 
 
@@ -94,13 +98,21 @@ class Connection(web.RequestHandler):
             self.turn(State.HEAD)
         # A head ends in an empty line. What is counted too much of a body does not matter: a
         # connection with a body ends with its answer.
-        ended = data.rfind(b"\n\r\n")
-        self._head = self._head + len(data) if ended < 0 else len(data) - ended
-        self._line = self._line or b"\n" in data
+        ended = data.find(b"\n\r\n")
+        self._head += len(data) if ended < 0 else ended
         if self._head > MAX_HEAD and self.state is State.HEAD:
-            self._too_large()
-        else:
+            line_ended = self._line or b"\n" in data[: MAX_HEAD + 1]
+            self.refuse(
+                HEAD_TOO_LARGE if line_ended else LINE_TOO_LARGE, "The request is too large"
+            )
+            return
+        self._line = self._line or b"\n" in data
+        if ended >= 0:
+            self._head = len(data) - data.rfind(b"\n\r\n")
+        try:
             super().data_received(data)
+        except ValueError:  # yarl's, of what is no address
+            self.refuse(HTTPStatus.BAD_REQUEST, NO_REQUEST)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Forget the connection; asyncio.Protocol.connection_lost."""
@@ -132,12 +144,12 @@ class Connection(web.RequestHandler):
             extra = {"event": "INTERNAL_ERROR"}
             log.error("Internal error: %s", exc, exc_info=exc, extra=extra)
             return self._keeper.refused(self, 500, "Internal error in server")
-        return self._keeper.refused(self, 400, "This is no request of HTTP/1.1")
+        return self._keeper.refused(self, 400, NO_REQUEST)
 
     def expire(self) -> None:
         """End, since what the connection waited for has not come in time."""
         if self.state is State.HEAD and self._head and self.transport is not None:
-            self._refuse(HTTPStatus.REQUEST_TIMEOUT, "The request took too long")
+            self.refuse(HTTPStatus.REQUEST_TIMEOUT, "The request took too long")
         else:
             self.abort()
 
@@ -147,13 +159,10 @@ class Connection(web.RequestHandler):
         if isinstance(transport, asyncio.Transport):
             transport.abort()
 
-    def _too_large(self) -> None:
-        """Refuse a head of which no end has come. RFC 9110 §15.5.15, RFC 6585 §5."""
-        line, headers = HTTPStatus.REQUEST_URI_TOO_LONG, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
-        self._refuse(headers if self._line else line, "The request is too large")
-
-    def _refuse(self, status: int, why: str) -> None:
-        """Answer what aiohttp has not seen the end of."""
+    def refuse(self, status: int, why: str) -> None:
+        """Answer what aiohttp does not take for a request, or would answer in its own version; and
+        end the connection.
+        """
         response = self._keeper.refused(self, status, why)
         octets = bytes(response.body) if isinstance(response.body, bytes) else b""
         lines = [f"HTTP/1.1 {response.status} {response.reason}"]
@@ -174,7 +183,7 @@ class Connection(web.RequestHandler):
         self.turn(State.END)
         self.transport = None  # so that aiohttp, which is told that it is gone, does not close it
         self._ending = transport
-        transport.set_protocol(_Rest(self._closed))
+        transport.set_protocol(_Rest(transport, self._closed))
         super().connection_lost(None)
         if transport.can_write_eof():
             transport.write_eof()
@@ -184,10 +193,20 @@ class Connection(web.RequestHandler):
 
 
 class _Rest(asyncio.Protocol):
-    """What is left of a connection after its last answer: octets are dropped until it is closed."""
+    """What is left of a connection after its last answer: octets are dropped until it is closed, or
+    until they are too many.
+    """
 
-    def __init__(self, closed: Callable[[], None]) -> None:
+    def __init__(self, transport: asyncio.Transport, closed: Callable[[], None]) -> None:
+        self._transport = transport
         self._closed = closed
+        self._dropped = 0  # octets
+
+    def data_received(self, data: bytes) -> None:
+        """Drop octets; asyncio.Protocol.data_received."""
+        self._dropped += len(data)
+        if self._dropped > MAX_DROPPED:
+            self._transport.abort()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Note the end; asyncio.Protocol.connection_lost."""
