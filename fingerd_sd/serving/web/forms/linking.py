@@ -26,6 +26,7 @@ _WHOLE = re.compile(rf"(?:{_ADDRESS.pattern})\Z", re.IGNORECASE)
 _AFTER = ".,;:!?'*_…·»›”’" + "\u3001\u3002\uff01\uff0c\uff1a\uff1b\uff1f"
 _OPENED = {")": "(", "\uff09": "\uff08"}
 _NO_OCTET = re.compile(r"%(?![\da-fA-F]{2})")  # a percent sign that encodes none
+_PLAIN = re.compile(r"[A-Za-z0-9._~/:?#@!$&'()*+,;=-]*")
 _SAFE = "%/:?#[]@!$&'()*+,;=~"  # RFC 3986 §2.2, and what is encoded already
 
 
@@ -38,17 +39,17 @@ def linked(text: str) -> Markup:
         address = text[match.start() : end]
         if not _says_where(address):
             continue
-        parts += (escape(text[done : match.start()]), anchor(address))
+        parts += (_escaped(text[done : match.start()]), _anchor(address, REL))
         done = end
-    return Markup("").join([*parts, escape(text[done:])])
+    parts.append(_escaped(text[done:]))
+    return Markup("".join(parts))  # noqa: S704  # all of its parts are escaped
 
 
 def anchor(address: str, rel: str = REL) -> Markup:
     """Return a link to `address`, of which `is_link` must hold. It reads from left to right,
     whatever is around it.
     """
-    link = Markup('<a href="{}" rel="{}" dir="ltr">{}</a>')
-    return link.format(encoded(address), rel, address)
+    return Markup(_anchor(address, rel))  # noqa: S704  # all of its parts are escaped
 
 
 def is_link(address: str) -> bool:
@@ -58,7 +59,19 @@ def is_link(address: str) -> bool:
 
 def encoded(address: str) -> str:
     """Return `address` in ASCII, with a percent sign before the octets of each other character."""
+    if _PLAIN.fullmatch(address):
+        return address
     return quote(_NO_OCTET.sub("%25", address), safe=_SAFE)
+
+
+def _anchor(address: str, rel: str) -> str:
+    href = _escaped(encoded(address))
+    return f'<a href="{href}" rel="{rel}" dir="ltr">{_escaped(address)}</a>'
+
+
+def _escaped(text: str) -> str:
+    """Return `text` as HTML: a str, of which many are joined faster than of Markup."""
+    return str(escape(text))
 
 
 def _says_where(address: str) -> bool:

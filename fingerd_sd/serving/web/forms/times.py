@@ -27,4 +27,4 @@ def in_words(at: datetime) -> str:
     """Return `at`, which has a time zone, to the minute and for people: "Wed 25 Nov 2026, 08:10
     UTC".
     """
-    return f"{at:%a} {at.day} {at:%b} {at.year}, {at:%H:%M %Z}"
+    return at.strftime("%a %-d %b %Y, %H:%M %Z")
