@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from . import clients, files, sites, visitors
+from . import clients, files, sites, visitors, words
 
-MODULES = (clients, files, sites, visitors)
+MODULES = (clients, files, sites, visitors, words)
 TARGETS = {target.name: target for module in MODULES for target in module.TARGETS}

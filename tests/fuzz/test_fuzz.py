@@ -24,6 +24,7 @@ MODULES = {
     "page": "lxml",
     "http": "aiohttp",
     "resource": "idna",
+    "words": "jinja2",
 }
 
 
