@@ -101,12 +101,13 @@ $(PAGES)/ready: tests/pages/package.json tests/pages/package-lock.json
 	command -v chromium >/dev/null || packaging/need.sh chromium
 	command -v java >/dev/null || packaging/need.sh default-jre-headless
 	command -v npm >/dev/null || packaging/need.sh nodejs npm
+	packaging/need.sh ruby-openid-connect
 	mkdir -p $(PAGES)
 	cp tests/pages/package.json tests/pages/package-lock.json $(PAGES)
 	cd $(PAGES) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	touch $@
 
-# What a validator, axe and Chromium say of the pages.
+# What a validator, axe and Chromium say of the pages, and what others' clients read of WebFinger.
 pages: .venv/ready $(PAGES)/ready
 	CI=true .venv/bin/python -m pytest -m pages $(TESTS)
 

@@ -32,6 +32,7 @@ PACKAGES = {
     "journalctl": "systemd",
     "man": "man-db",
     "rpmbuild": "rpm",
+    "ruby": "ruby-openid-connect",
     "setpriv": "util-linux",
     "systemd-analyze": "systemd",
     "systemd-socket-activate": "systemd",
