@@ -91,7 +91,7 @@ class Web:
         number, kept = sum(self.counted.values()), self._connections.kept_alive
         total = "1 request" if number == 1 else f"{number} requests"
         total = f"{total} ({by_result})" if by_result else total
-        return f"{total}, {kept} connections kept alive" if kept else total
+        return f"{total}, {kept} kept alive" if kept else total
 
     @property
     def trouble(self) -> str:
@@ -162,7 +162,8 @@ class Web:
             return web.Response()  # which goes nowhere
         headers, raw, policy = request.headers, request.raw_path, self._setup.policy
         proxied = not connection.key
-        ends = self._connections.draining or connection.over or request.can_read_body
+        # Behind an upgrade that is declined, aiohttp 3.11 reads no other request.
+        ends = connection.over or request.can_read_body or "Upgrade" in headers
         try:
             if proxied:
                 told = headers.getall("Forwarded", ()), headers.getall("X-Forwarded-For", ())
@@ -191,7 +192,7 @@ class Web:
         connection.noted = Noted(client, reply.result, reply.source, raw, started)
         status, more = for_client(reply, headers.get("If-None-Match"), self._loop.time())
         response = web.Response(status=status, headers=more, body=reply.body)
-        if ends or request.method not in ALLOWED:
+        if ends or request.method not in ALLOWED or self._connections.draining:
             response.force_close()
         return response
 
