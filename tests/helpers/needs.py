@@ -57,7 +57,7 @@ def cannot_run(reason: str) -> NoReturn:
     """Skip the test with `reason`, one line; under CI it fails."""
     if os.environ.get("CI"):
         pytest.fail(reason, pytrace=False)
-    pytest.skip(reason)
+    pytest.skip(reason, allow_module_level=True)
 
 
 def programs(*names: str) -> None:
