@@ -92,7 +92,7 @@ EVERYBODY: Mapping[str, Entry] = {
     "ada": seen(ADA),
     "moshez": MOSHEZ,
 }
-SESSIONS = [Row(login, EVERYBODY[login]) for login in ("ada", "alice", "zahra")]
+SESSIONS = [Row(login, EVERYBODY[login]) for login in ("ada", "alice", "moshez", "zahra")]
 PLANS = [
     Row(login, EVERYBODY[login], NOW - 86400 * age)
     for age, login in enumerate(("alice", "zahra", "ada"))

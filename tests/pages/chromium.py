@@ -61,7 +61,12 @@ class Browser:
         await self.tell("Emulation.setEmulatedMedia", features=[scheme])
         said = await self.tell("Page.navigate", url=address)
         assert "errorText" not in said, said
-        await self._until("Page.loadEventFired")
+        await self.loaded()
+
+    async def loaded(self) -> None:
+        """Wait until the next page is whole."""
+        while (await self._hear()).get("method") != "Page.loadEventFired":
+            pass
 
     async def value_of(self, expression: str) -> Any:
         """Return the value of a JavaScript expression, or of the promise that it is."""
@@ -86,10 +91,6 @@ class Browser:
                 assert "error" not in said, said
                 result: dict[str, Any] = said["result"]
                 return result
-
-    async def _until(self, event: str) -> None:
-        while (await self._hear()).get("method") != event:
-            pass
 
     async def _hear(self) -> dict[str, Any]:
         message = await self._socket.receive(ANSWERS)

@@ -10,8 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from fingerd_sd.policy.audience import SESSIONS, Audience
+from fingerd_sd.protocol.entry import ATOMS
+
 from ..helpers import needs
+from ..helpers.houses import VILLAGE, networks, static
 from ..helpers.pages import PAGES, site
+from ..helpers.visits import visiting
 from .chromium import Screen, browser, served
 from .conftest import TOOLS
 
@@ -83,6 +88,38 @@ def test_axe_finds_no_barrier_and_the_browser_no_fault(screen: str) -> None:
         return faults
 
     assert asyncio.run(examine()) == {}
+
+
+def test_a_browser_takes_what_the_service_serves() -> None:
+    """With its headers: the policy of the pages, which allows the stylesheet and no more."""
+    needs.programs("chromium")
+    here = Audience("here", networks("127.0.0.0/8"), frozenset(ATOMS), SESSIONS, rate=0)
+
+    async def look() -> tuple[list[str], list[str], list[str]]:
+        seen = []
+        async with visiting(static(VILLAGE), audiences=[here]) as it, browser() as tab:
+            root = "http://{}:{}".format(*it.address)
+            for path in ("/", "/~alice", "/~moshez", "/~nobody", "/no/such/page"):
+                await tab.show(root + path, DESKTOP._replace(dark=True))
+                seen.append(await tab.value_of("document.querySelector('h1').textContent"))
+                # As the stylesheet has it, in the dark.
+                assert (
+                    await tab.value_of("getComputedStyle(document.documentElement).backgroundColor")
+                    == "rgb(22, 21, 19)"
+                )
+            await tab.show(f"{root}/", PHONE)
+            await tab.value_of("document.querySelector('a[href=\"~alice\"]').click()")
+            await tab.loaded()
+            seen.append(await tab.value_of("document.title"))
+            elsewhere = [asked for asked in tab.asked if not asked.startswith(f"{root}/")]
+            return seen, elsewhere, [it for it in tab.complaints if "404 (Not Found)" not in it]
+
+    seen, elsewhere, complaints = asyncio.run(look())
+    assert seen == [
+        *("Who is here", "Alice Liddell", "moshez", "No such user", "No such page"),
+        "Alice Liddell (alice@example.org)",
+    ]
+    assert (elsewhere, complaints) == ([], [])
 
 
 def test_a_page_with_a_barrier_is_found() -> None:

@@ -55,6 +55,7 @@ class _Item(NamedTuple):
     name: str
     at: datetime | None
     line: str
+    is_text: bool
     sessions: Sequence[Session]
 
 
@@ -128,6 +129,7 @@ def _item(row: Row) -> _Item:
         (known.name if known else None) or "",
         None if row.at is None else datetime.fromtimestamp(row.at, UTC).astimezone(),
         first_line(row.entry),
+        known is None,
         (known.sessions if known else None) or (),
     )
 

@@ -167,7 +167,8 @@ def test_only_who_may_have_the_list_is_led_there() -> None:
 def test_lists_have_the_order_that_they_are_given() -> None:
     sessions = Page(forms.people("html", SESSIONS, "sessions", HERE, cut=True))
     users = [it["href"] for it in sessions.links if it["href"][0] == "~"]
-    assert users == ["~ada", "~alice", "~zahra"]
+    assert users == ["~ada", "~alice", "~moshez", "~zahra"]
+    assert "Happy and well" in sessions.texts["main"][0]
     assert "[the rest was cut off]" in sessions.texts["main"][0]
     plans = Page(forms.people("html", PLANS, "plans", HERE))
     assert [it["href"] for it in plans.links if it["href"][0] == "~"] == [
