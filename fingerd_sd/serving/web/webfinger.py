@@ -12,7 +12,7 @@ Both levels are percent-encoded, the parameters and the URI within. "+" is itsel
 Scheme and host are read without regard to case, and an international name in either form. It is
 read liberally twice, each time for a client that exists:
 
-- octets that are no ASCII need not be encoded: people paste addresses into their browsers;
+- octets that are no ASCII need not be encoded, where the HTTP library lets them through;
 - a port behind the host is ignored: who tries a server on a port of its own has it there.
 
 Any other URI is one that nothing is known of. What is no URI is a `BadResource`.
