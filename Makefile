@@ -19,6 +19,9 @@ CATALOG = $(DESTDIR)$(PREFIX)/lib/systemd/catalog
 CONFIG = $(DESTDIR)/etc/fingerd-sd
 SYSUSERS = $(DESTDIR)$(PREFIX)/lib/sysusers.d
 
+# Units without a command of ours in them.
+PLAIN_UNITS = units/finger-handover@.service units/finger-metrics.socket units/finger-proxy.socket
+
 # The group of the web server that may connect to finger-web.socket: the first that this machine has.
 WEB_GROUP = $(shell for group in www-data http nginx caddy; do \
     ! getent group $$group || exit 0; done | cut -d: -f1 | grep . || echo fingerd-web)
@@ -220,12 +223,12 @@ install-data:
 	        > $(UNITS)/$$unit.service || exit 1; \
 	    sed 's|^SocketGroup=www-data|SocketGroup=$(WEB_GROUP)|' units/$$unit.socket \
 	        > $(UNITS)/$$unit.socket || exit 1; done
-	install -m 644 units/finger-metrics* $(UNITS)
+	install -m 644 $(PLAIN_UNITS) $(UNITS)
 	sed 's|/usr/bin/fingerd-sd|$(PREFIX)/bin/fingerd-sd|' units/user/finger-publish.service \
 	    > $(USER_UNITS)/finger-publish.service
 	install -m 644 units/user/finger-publish-saved.service units/user/*.path $(USER_UNITS)
-	cp -R units/*.d packaging/example/items packaging/example/prometheus packaging/example/web \
-	    $(DOC)/examples
+	cp -R units/*.d packaging/example/haproxy packaging/example/items packaging/example/prometheus \
+	    packaging/example/web $(DOC)/examples
 	install -m 644 packaging/example/*.toml $(DOC)/examples
 	install -m 644 packaging/man/*.1 $(MAN)/man1
 	install -m 644 packaging/man/*.5 $(MAN)/man5
@@ -240,12 +243,13 @@ install-data:
 uninstall:
 	[ -n "$(DESTDIR)" ] || [ ! -d /run/systemd/system ] || \
 	    systemctl disable --now finger.socket finger-publish.socket finger-web.socket \
-	        finger-metrics.socket finger.service finger-publish.service finger-web.service
+	        finger-metrics.socket finger-proxy.socket \
+	        finger.service finger-publish.service finger-web.service
 	[ -n "$(DESTDIR)" ] || [ ! -d /run/systemd/system ] || \
 	    { systemctl stop 'finger-item@*'; systemctl disable finger-item@.socket; }
 	rm -rf $(LIB) $(DOC)
 	rm -f $(BIN)/fingerd-sd $(UNITS)/finger.service $(UNITS)/finger.socket
-	rm -f $(patsubst units/%,$(UNITS)/%,$(wildcard units/finger-metrics*))
+	rm -f $(patsubst units/%,$(UNITS)/%,$(PLAIN_UNITS))
 	rm -f $(UNITS)/finger-publish.service $(UNITS)/finger-publish.socket
 	rm -f $(UNITS)/finger-item@.service $(UNITS)/finger-item@.socket
 	rm -f $(UNITS)/finger-web.service $(UNITS)/finger-web.socket

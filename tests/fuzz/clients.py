@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 from collections.abc import Mapping
 
 from fingerd_sd.config.server import Limits
@@ -14,6 +15,8 @@ from fingerd_sd.process.journal import MAX_FIELD, MESSAGE_IDS, NativeJournal
 from fingerd_sd.protocol.entry import ATOMS, Absent, Entry
 from fingerd_sd.protocol.query import QueryError, line_length, parse
 from fingerd_sd.protocol.text import escaped, is_printable
+from fingerd_sd.serving.finger.proxied.header import MAX_V2, SIGNATURE, ProxyError
+from fingerd_sd.serving.finger.proxied.header import parse as parse_header
 from fingerd_sd.serving.metrics.respond import respond
 
 from ..helpers.houses import ALICE, SAM, VILLAGE, Told, networks, ruip, static
@@ -182,7 +185,33 @@ def metrics(octets: bytes) -> None:
         assert octets.decode("iso-8859-1").split()[0] in ("GET", "HEAD")
 
 
+PROXY = (
+    b"PROXY ", b"TCP4 ", b"TCP6 ", b"UNKNOWN", b"192.0.2.7 ", b"2001:db8::7 ", b"79", b"\r\n",
+    SIGNATURE, b"\x20\x00\x00\x00", b"\x21\x11\x00\x0c", b"\x21\x21\x00\x24", b"\x21\x31",
+)  # fmt: skip
+
+
+def header(octets: bytes) -> None:
+    """Any octets are a header, part of one, or neither. One that names a client names an address;
+    and it says the same by itself, in parts, and with anything behind it.
+    """
+    try:
+        said = parse_header(octets)
+    except ProxyError:
+        return
+    if said is None:
+        assert len(octets) < MAX_V2
+        return
+    assert 0 < said.size <= min(len(octets), MAX_V2)
+    assert parse_header(octets[: said.size]) == said == parse_header(octets + b"\r\n")
+    for end in (said.size - 1, said.size // 2, 1):
+        assert parse_header(octets[:end]) is None
+    for address in filter(None, (said.client, said.server())):
+        ipaddress.ip_address(address)
+
+
 TARGETS = (
+    Target("header", header, PROXY, 20000, 256),
     Target("query", query, GRAMMAR, 5000, 256),
     Target("conversation", conversation, (*GRAMMAR, SEPARATOR, b"x" * 60), 2000, 512),
     Target("metrics", metrics, HTTP, 5000, 1024),

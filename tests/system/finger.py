@@ -15,8 +15,8 @@ CONFIGURATION = "/etc/fingerd-sd/fingerd.toml"
 DROP_IN = "/run/systemd/system/{unit}.d/zz-test.conf"
 
 FORGET = """
-systemctl disable --now --quiet finger.socket finger-metrics.socket
-systemctl stop finger.socket finger-metrics.socket finger.service
+systemctl disable --now --quiet finger.socket finger-metrics.socket finger-proxy.socket
+systemctl stop finger.socket finger-metrics.socket finger-proxy.socket finger.service
 rm -rf /etc/fingerd-sd /etc/systemd/system/finger.*.d /run/systemd/system/finger.*.d
 systemctl daemon-reload
 systemctl reset-failed

@@ -23,6 +23,7 @@ PACKAGES = (
     "curl",
     "dbus",
     "finger",  # the real client
+    "haproxy",  # a balancer
     "iproute2",
     "libnss-systemd",  # gives the dynamic user its name
     "libpam-systemd",

@@ -9,7 +9,7 @@ from .finger import ABSENT, HAPPY, MOSHEZ, SERVICE, SOCKET, Finger
 from .waiting import wait_for
 
 METRICS = "finger-metrics.socket"
-HANDOVER = "finger-metrics-handover.service"
+HANDOVER = "finger-handover@finger-metrics.service"
 URL = "http://127.0.0.1:9079"
 
 
