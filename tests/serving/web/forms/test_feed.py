@@ -34,10 +34,10 @@ def read(octets: bytes) -> Any:
     """Return the feed as feedparser reads it, which cleans what is unsafe."""
     needs.modules("feedparser")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # Debian's is older than Python's
+        warnings.simplefilter("ignore", DeprecationWarning)  # Debian's are older than its Python
         import feedparser
 
-    found = feedparser.parse(octets, sanitize_html=False)
+        found = feedparser.parse(octets, sanitize_html=False)
     assert not found.bozo
     return found
 
