@@ -1,2 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Mirrors fingerd_sd/serving/web/forms/."""
+"""Mirrors fingerd_sd/serving/web/forms/, which needs Jinja2 and what that needs."""
+
+from ....helpers import needs
+
+needs.modules("jinja2")
