@@ -24,6 +24,7 @@ MODULES = {
     "page": "lxml",
     "http": "aiohttp",
     "resource": "idna",
+    "visit": "jinja2",
     "words": "jinja2",
 }
 

@@ -287,6 +287,30 @@ def test_a_connection_is_kept_for_the_next_request_and_not_counted_meanwhile() -
     visits(scenario)
 
 
+@pytest.mark.parametrize("count", [1, 3])
+def test_who_ends_its_output_still_gets_the_answers(count: int) -> None:
+    """As `nc -N` does."""
+
+    async def scenario(it: Visited) -> None:
+        async with await it.connect() as visitor:
+            visitor.writer.write(request(b"\r\n") * count)
+            visitor.writer.write_eof()
+            assert statuses(await visitor.rest()) == " ".join(["200"] * count)
+
+    visits(scenario)
+
+
+@pytest.mark.parametrize("octets", [b"", b"GET /", b"GET / HTTP/1.1\r\nHost: x\r\n"])
+def test_who_ends_its_output_too_early_is_hung_up_on(octets: bytes) -> None:
+    async def scenario(it: Visited) -> None:
+        async with await it.connect() as visitor:
+            visitor.writer.write(octets)
+            visitor.writer.write_eof()
+            assert await visitor.rest() == b""
+
+    visits(scenario)
+
+
 def test_a_connection_of_http_1_0_is_kept_where_that_is_asked_for() -> None:
     async def scenario(it: Visited) -> None:
         async with await it.connect() as visitor:

@@ -58,10 +58,14 @@ class Connection(web.RequestHandler):
     """A connection from `peer`, an IP address as text, "" on AF_UNIX. `key`: for what it counts
     against `max_per_client`; "": for nothing. `over`: whether its client has too many.
 
-    `noted`: what the service wants to know of a request when its response has been sent.
+    `ended`: whether the client sends no more. `noted`: what the service wants to know of a request
+    when its response has been sent.
     """
 
-    __slots__ = ("_ending", "_head", "_keeper", "_line", "key", "noted", "over", "peer", "state")
+    __slots__ = (
+        *("_ending", "_head", "_keeper", "_line", "_pending"),
+        *("ended", "key", "noted", "over", "peer", "state"),
+    )
 
     def __init__(self, keeper: Keeper, server: web.Server, peer: str, key: str, over: bool) -> None:
         super().__init__(
@@ -85,7 +89,9 @@ class Connection(web.RequestHandler):
         self._keeper = keeper
         self._head = 0  # octets since the last head ended
         self._line = False  # whether its first line has ended
+        self._pending = False  # whether the head of a request has come that is not answered yet
         self._ending: asyncio.Transport | None = None
+        self.ended = False
 
     def turn(self, state: State) -> None:
         """Wait for something else."""
@@ -108,11 +114,17 @@ class Connection(web.RequestHandler):
             return
         self._line = self._line or b"\n" in data
         if ended >= 0:
+            self._pending = True
             self._head = len(data) - data.rfind(b"\n\r\n")
         try:
             super().data_received(data)
         except ValueError:  # yarl's, of what is no address
             self.refuse(HTTPStatus.BAD_REQUEST, NO_REQUEST)
+
+    def eof_received(self) -> Any:
+        """Go on only for what is asked already; asyncio.Protocol.eof_received."""
+        self.ended = True
+        return self._pending or None
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Forget the connection; asyncio.Protocol.connection_lost."""
@@ -121,7 +133,7 @@ class Connection(web.RequestHandler):
 
     def log_access(self, request: web.BaseRequest, response: web.StreamResponse, time: Any) -> None:
         """Note that `response` has gone; aiohttp calls this once for each, whatever came of it."""
-        self._head, self._line = 0, False
+        self._head, self._line, self._pending = 0, False, False
         self._keeper.sent(self, response)
         if self.transport is None or self.transport.is_closing():
             return
@@ -150,8 +162,16 @@ class Connection(web.RequestHandler):
         """End, since what the connection waited for has not come in time."""
         if self.state is State.HEAD and self._head and self.transport is not None:
             self.refuse(HTTPStatus.REQUEST_TIMEOUT, "The request took too long")
+        elif self.ended and self._unsent:
+            self.ended = False  # it gets the time of any other
+            self.turn(State.NEXT)
         else:
             self.abort()
+
+    @property
+    def _unsent(self) -> bool:
+        transport = self.transport
+        return isinstance(transport, asyncio.Transport) and transport.get_write_buffer_size() > 0
 
     def abort(self) -> None:
         """End at once."""

@@ -182,7 +182,10 @@ class Connections:
         if before is State.NEXT:
             self._next.pop(connection, None)
         state = connection.state
-        self._deadlines[state].set(connection, self._loop.time() + self._wait(state))
+        wait = self._wait(state)
+        if state is State.NEXT and connection.ended:
+            wait = 0  # but for what it has sent already
+        self._deadlines[state].set(connection, self._loop.time() + wait)
         if state is State.NEXT:
             self._next[connection] = None
             if self.draining:
