@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import re
+from importlib import util
+from typing import cast
 
 import pytest
 
 from fingerd_sd.commands.roles.choosing import ROWS, chosen
+from fingerd_sd.commands.roles.role import Start
 from fingerd_sd.process.systemd import ActivationError
 
 
@@ -38,3 +41,20 @@ def test_one_process_never_has_two_roles(row: object) -> None:
 def test_a_name_that_is_not_known_is_told_with_those_that_are() -> None:
     with pytest.raises(ActivationError, match=r'"gopher".*=finger.*publish'):
         chosen(["gopher", "finger"])
+
+
+@pytest.mark.parametrize(
+    ("module", "package"),
+    [
+        ("fingerd_sd.serving.web", "fingerd-sd-web"),
+        ("aiohttp", "python3-aiohttp"),
+        ("jinja2", "python3-jinja2"),
+    ],
+)
+def test_what_the_web_lacks_is_named(
+    module: str, package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(util, "find_spec", lambda name: None if name == module else object())
+    begin = chosen(["web"]).begin
+    with pytest.raises(ActivationError, match=rf"module {re.escape(module)} .*{package}"):
+        begin(cast(Start, None))

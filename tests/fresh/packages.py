@@ -46,8 +46,8 @@ def package(release: str, later: bool = False, name: str = "fingerd-sd") -> Path
     """Return the package `name` that was built of the tree as it is now, in a root of `release`;
     `later`: of the version after it. It is built now, without its tests, if `make fresh` has not.
     """
-    with tempfile.TemporaryDirectory(prefix="fingerd-sd-package-") as name:
-        shared = Path(name)
+    with tempfile.TemporaryDirectory(prefix="fingerd-sd-package-") as folder:
+        shared = Path(folder)
         tree = lay_out(shared / "tree")
         known = BUILT / release / "tree"
         if not known.exists() or known.read_text() != tree:

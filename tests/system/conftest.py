@@ -52,10 +52,15 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def built(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[Path]]]:
-    """Build, side by side, the roots of the releases that the selected tests ask for."""
+def able() -> None:
+    """Machines can be booted here."""
     if lacking := _what_is_missing():
         needs.cannot_run(lacking)
+
+
+@pytest.fixture(scope="session")
+def built(request: pytest.FixtureRequest, able: None) -> Iterator[dict[str, Future[Path]]]:
+    """Build, side by side, the roots of the releases that the selected tests ask for."""
     asked = {
         item.callspec.params.get("booted")
         for item in request.session.items

@@ -15,9 +15,12 @@ CONFIGURATION = "/etc/fingerd-sd/fingerd.toml"
 DROP_IN = "/run/systemd/system/{unit}.d/zz-test.conf"
 
 FORGET = """
-systemctl disable --now --quiet finger.socket finger-metrics.socket finger-proxy.socket
-systemctl stop finger.socket finger-metrics.socket finger-proxy.socket finger.service
-rm -rf /etc/fingerd-sd /etc/systemd/system/finger.*.d /run/systemd/system/finger.*.d
+systemctl disable --now --quiet {socket} finger-metrics.socket finger-proxy.socket
+systemctl stop {socket} finger-metrics.socket finger-proxy.socket {service}
+rm -rf /etc/fingerd-sd
+for folder in /etc/systemd/system /run/systemd/system; do
+    rm -rf $folder/{socket}.d $folder/{service}.d
+done
 systemctl daemon-reload
 systemctl reset-failed
 """
@@ -38,10 +41,11 @@ FAILED = b"Internal error in server\r\n"
 
 
 class Finger:
-    """finger.socket and finger.service on `machine`."""
+    """finger.socket and finger.service on `machine`, or another pair of units of the project."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, socket: str = SOCKET, service: str = SERVICE) -> None:
         self.machine = machine
+        self.socket, self.service = socket, service
         self.ask = machine.ask
         self.since = machine.cursor()
 
@@ -49,44 +53,45 @@ class Finger:
         """Write the main configuration file; nothing is reloaded."""
         self.machine.write(CONFIGURATION, text)
 
-    def drop_in(self, text: str, unit: str = SERVICE) -> None:
-        """Give a unit a drop-in until the end of the test."""
-        self.machine.write(DROP_IN.format(unit=unit), text)
+    def drop_in(self, text: str, unit: str = "") -> None:
+        """Give a unit, the service unless another is named, a drop-in until the end of the test."""
+        self.machine.write(DROP_IN.format(unit=unit or self.service), text)
         self.machine.systemctl("daemon-reload")
 
     def listen(self) -> None:
         """Open the port; no process is started."""
-        self.machine.systemctl("start", SOCKET)
+        self.machine.systemctl("start", self.socket)
 
     def serve(self, text: str = MOSHEZ) -> int:
         """Configure, open the port and start the process; return its id."""
         self.configure(text)
         self.listen()
-        self.machine.systemctl("start", SERVICE)
+        self.machine.systemctl("start", self.service)
         return self.pid()
 
     def pid(self) -> int:
         """Return the id of the process as the machine counts; 0 where there is none."""
-        return int(self.machine.show(SERVICE, "MainPID"))
+        return int(self.machine.show(self.service, "MainPID"))
 
-    def state(self, unit: str = SERVICE) -> str:
-        """Return the unit's state: active, inactive, failed or another."""
-        return self.machine.show(unit, "ActiveState")
+    def state(self, unit: str = "") -> str:
+        """Return the state of a unit, the service unless another is named: active, inactive..."""
+        return self.machine.show(unit or self.service, "ActiveState")
 
-    def wait_for_state(self, state: str, unit: str = SERVICE) -> None:
+    def wait_for_state(self, state: str, unit: str = "") -> None:
         """Wait until the unit is in `state`."""
-        wait_for(lambda: self.state(unit) == state, f"{unit} to be {state}", note=self.diary)
+        what = f"{unit or self.service} to be {state}"
+        wait_for(lambda: self.state(unit) == state, what, note=self.diary)
 
     def status(self) -> str:
         """Return the process's own STATUS= text."""
-        return self.machine.show(SERVICE, "StatusText")
+        return self.machine.show(self.service, "StatusText")
 
     def log(self, **fields: str) -> list[dict[str, Any]]:
         """Return the process's own entries in the journal since the test began, `fields` as given.
 
         Those that systemd writes about the unit are left out.
         """
-        wanted = {"SYSLOG_IDENTIFIER": "fingerd-sd", "_SYSTEMD_UNIT": SERVICE, **fields}
+        wanted = {"SYSLOG_IDENTIFIER": "fingerd-sd", "_SYSTEMD_UNIT": self.service, **fields}
         return [
             entry
             for entry in self.machine.journal(after=self.since)
@@ -113,5 +118,6 @@ class Finger:
 
     def forget(self) -> None:
         """Go back to the state after the installation: stopped, disabled, no configuration."""
-        self.machine.run("sh", "-c", FORGET, check=False)
-        assert self.state(SOCKET) == self.state(SERVICE) == "inactive"
+        script = FORGET.format(socket=self.socket, service=self.service)
+        self.machine.run("sh", "-c", script, check=False)
+        assert self.state(self.socket) == self.state() == "inactive"

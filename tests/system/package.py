@@ -11,16 +11,17 @@ from .machine import Machine
 DROP_IN = "/etc/fingerd-sd/conf.d/moshez.toml"
 
 
-def install(machine: Machine, package: Path) -> None:
-    """Install `package` as README.md says; what it depends on is there already."""
-    path = f"/tmp/{package.name}"
-    with package.open("rb") as octets:
-        subprocess.run(
-            machine.command("tee", path), stdin=octets, stdout=subprocess.DEVNULL, check=True
-        )
+def install(machine: Machine, *packages: Path) -> None:
+    """Install `packages` as README.md says; what they depend on is there already."""
+    paths = [f"/tmp/{package.name}" for package in packages]
+    for package, path in zip(packages, paths, strict=True):
+        with package.open("rb") as octets:
+            subprocess.run(
+                machine.command("tee", path), stdin=octets, stdout=subprocess.DEVNULL, check=True
+            )
     machine.run(
         *("env", "DEBIAN_FRONTEND=noninteractive"),
-        *("apt-get", "install", "--yes", "--allow-downgrades", path),
+        *("apt-get", "install", "--yes", "--allow-downgrades", *paths),
     )
 
 

@@ -16,7 +16,8 @@ from fingerd_sd.process.systemd import ActivationError
 
 class Row(NamedTuple):
     """`names`: the descriptor names that belong together; `socket`: the unit that passes them;
-    `begin`: makes the role, and raises ConfigError. Only then is anything of it imported.
+    `begin`: makes the role, and raises ConfigError. Only then is anything of it imported, and
+    an ActivationError says what is not installed.
     """
 
     names: frozenset[str]
@@ -37,9 +38,27 @@ def _publish(start: Start) -> Role:
 
 
 def _web(start: Start) -> Role:
+    """Raises ActivationError too, if something is not installed: Jinja2 is asked for by the first
+    page only, and it must not be a visitor who finds that out.
+    """
+    from importlib.util import find_spec
+
+    for module, package in _OF_WEB.items():
+        if find_spec(module) is None:
+            raise ActivationError(
+                f"finger-web.socket passed a socket, and the Python module {module} is not"
+                f" installed: install {package}"
+            )
     from fingerd_sd.commands.roles.web import begin
 
     return begin(start)
+
+
+_OF_WEB = {  # what the web needs, and what brings it; a package of Debian's has all three
+    "fingerd_sd.serving.web": "fingerd-sd-web",
+    "aiohttp": "python3-aiohttp (Debian, Fedora), python-aiohttp (Arch), aiohttp (PyPI)",
+    "jinja2": "python3-jinja2 (Debian, Fedora), python-jinja (Arch), Jinja2 (PyPI)",
+}
 
 
 ROWS = (

@@ -59,6 +59,9 @@ def run(config: File | None, listen: Sequence[tuple[str, int]], first: First | N
         for mistake in error.mistakes:
             log.error("%s", mistake, extra={"event": "CONFIG_ERROR"})
         return EX_CONFIG
+    except ActivationError as error:
+        log.error("%s", error, extra={"event": "CONFIG_ERROR"})
+        return EX_CONFIG
     try:
         listeners = [item.socket for item in passed] + [_bind(*address) for address in listen]
     except OSError as error:
