@@ -180,7 +180,7 @@ def jrd(
     links = dict.fromkeys(_links(person, templates, page))
     wanted = set(map(_same_rel, asked.rels))  # RFC 7033 §4.3
     told["links"] = [_told(link) for link in links if not wanted or _same_rel(link.rel) in wanted]
-    return json.dumps(told, ensure_ascii=False, indent=1).encode("utf-8") + b"\n"
+    return json.dumps(told, ensure_ascii=False, indent=2).encode("utf-8") + b"\n"
 
 
 def _host(domain: str) -> str:

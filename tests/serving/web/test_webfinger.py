@@ -4,7 +4,11 @@
 from __future__ import annotations
 
 import json
+import re
+import textwrap
+import tomllib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -38,6 +42,7 @@ def _idna() -> None:
 
 
 HERE = Place("example.org", "https://example.org")
+FORMS = Path(__file__).parents[3] / "docs/forms.md"
 PAGE = {"rel": PROFILE_PAGE, "type": "text/html", "href": "https://example.org/~alice"}
 JSON = {
     "rel": DESCRIBED_BY,
@@ -335,6 +340,18 @@ def test_a_person_is_told_whole() -> None:
             VCARD,
         ],
     }
+
+
+def test_the_documented_example_is_what_is_told() -> None:
+    example = FORMS.read_text().split("## WebFinger\n")[1]
+    (toml,) = re.findall(r"```toml\n(.*?)```", example, re.DOTALL)
+    (answer,) = re.findall(r"^    \$ curl .*\n((?:    .*\n)+)", example, re.MULTILINE)
+    links = [LinkTemplate(**link) for link in tomllib.loads(toml)["web"]["links"]]
+    alice = Person(
+        "alice", name="Alice Liddell", links=(Link("me", "https://social.example/@alice"),)
+    )
+    octets = jrd(ALICE, alice, ["example.org"], links, HERE)
+    assert octets.decode() == textwrap.dedent(answer)
 
 
 def test_a_person_with_nothing_has_a_page() -> None:
