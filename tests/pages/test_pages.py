@@ -21,6 +21,7 @@ from .chromium import Screen, browser, served
 from .conftest import TOOLS
 
 DESKTOP, PHONE = Screen(1100, 1000), Screen(375, 812)
+MAX_PICTURE = 60_000  # octets: each clone of the project has all of them
 SCREENS = {
     "light": DESKTOP,
     "dark": DESKTOP._replace(dark=True),
@@ -88,6 +89,12 @@ def test_axe_finds_no_barrier_and_the_browser_no_fault(screen: str) -> None:
         return faults
 
     assert asyncio.run(examine()) == {}
+
+
+def test_the_pictures_of_the_documents_are_small() -> None:
+    pictures = list((Path(__file__).parents[2] / "docs/pages").glob("*.png"))
+    assert pictures
+    assert max(picture.stat().st_size for picture in pictures) < MAX_PICTURE
 
 
 def test_a_browser_takes_what_the_service_serves() -> None:
