@@ -15,6 +15,7 @@ from .machine import Machine
 from .package import DROP_IN, install, version
 
 AS_A_USER_DOES = TREE / "packaging/debian/tests/as-a-user-does"
+METRICS = "finger-metrics.socket"
 ROUNDS = 2  # upgrades, and as many ways back
 CLIENTS = 4
 UNITS = '[[source]]\ntype = "unit"\npath = "/run/finger/{user}"\n'
@@ -30,14 +31,14 @@ def finger(packaged: Machine, clean: frozenset[str]) -> Finger:
 
 def test_the_installation_opens_no_port_and_changes_no_file_of_its_own(finger: Finger) -> None:
     assert finger.state(SOCKET) == finger.state() == "inactive"
-    enabled = finger.machine.systemctl("is-enabled", SOCKET, check=False)
-    assert enabled.strip() == "disabled"
+    enabled = finger.machine.systemctl("is-enabled", SOCKET, METRICS, check=False)
+    assert enabled.split() == ["disabled", "disabled"]
     with pytest.raises(ConnectionRefusedError):
         finger.ask("moshez")
     finger.machine.systemctl("enable", "--now", SOCKET)
     finger.ask("moshez")
     assert finger.machine.run("dpkg", "--verify", "fingerd-sd").stdout == ""
-    verified = finger.machine.run("systemd-analyze", "verify", SOCKET, SERVICE)
+    verified = finger.machine.run("systemd-analyze", "verify", SOCKET, METRICS, SERVICE)
     assert verified.stdout + verified.stderr == ""
 
 
@@ -79,10 +80,13 @@ def test_upgrades_lose_no_query(finger: Finger) -> None:
     for client in clients:
         client.start()
     try:
-        for _ in range(ROUNDS):
+        for sockets in range(ROUNDS):
+            if sockets:  # from here on the service has a second one
+                machine.systemctl("enable", "--now", METRICS)
             for later in (True, False):
                 install(machine, package(machine.release, later))
                 assert finger.ask("moshez") == HAPPY
+                assert finger.state(METRICS) == ("active" if sockets else "inactive")
                 processes.add(finger.pid())
     finally:
         enough.set()
@@ -129,6 +133,7 @@ def test_purging_leaves_no_file(finger: Finger, clean: frozenset[str]) -> None:
     finger.machine.run("install", "-m", "755", item, "/etc/fingerd-sd/items/coffee")
     finger.machine.write(DROP_IN, MOSHEZ + UNITS)
     finger.machine.systemctl("enable", "--now", SOCKET, "finger-item@coffee.socket")
+    finger.machine.systemctl("enable", "--now", METRICS)
     assert finger.ask("moshez") == HAPPY
     assert finger.ask("coffee").startswith(b"Coffee machine")
     finger.machine.run("apt-get", "purge", "--yes", "fingerd-sd")
@@ -136,5 +141,5 @@ def test_purging_leaves_no_file(finger: Finger, clean: frozenset[str]) -> None:
     assert sorted(left) == []
     assert version(finger.machine) == ""
     assert finger.machine.show(SERVICE, "LoadState") == "not-found"
-    assert finger.state("finger-item@coffee.socket") == "inactive"
+    assert finger.state("finger-item@coffee.socket") == finger.state(METRICS) == "inactive"
     assert finger.machine.run("ls", "/run/finger", check=False).stdout == ""

@@ -31,7 +31,7 @@ def measured(role: Role, start: Start) -> Role:
 
     def serve(loop: asyncio.AbstractEventLoop, setup: Setup) -> Beside[Setup]:
         finger: Finger = role.serve(loop, setup)
-        finger.watch_limited(counts.limited)
+        finger.watch_limited(counts.refuse)
         return Beside(loop, finger, own, lambda: _figures(finger, counts, start.journal))
 
     load = counts.reading(lambda: _counting(counts, role.load()))
@@ -40,10 +40,11 @@ def measured(role: Role, start: Start) -> Role:
 
 def _counting(counts: Counts, setup: Setup) -> Setup:
     """Return `setup` with a query log that counts, too."""
+    count_query = counts.query
     log_query: QueryLog | None = setup.query_log
 
     def count(answer: Answer, client: Client, sent: int, usec: int) -> None:
-        counts.query(answer, client, usec)
+        count_query(answer, client, usec)
         if log_query is not None:
             log_query(answer, client, sent, usec)
 

@@ -11,46 +11,48 @@ import logging
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeAlias, TypeVar
 
-from fingerd_sd.directory.answer import LIMIT, Answer
+from fingerd_sd.directory.answer import Answer
 from fingerd_sd.policy.rules import Client
 
 T = TypeVar("T")
 
-# Seconds. A kept answer takes less than the first, `miss_time` is 0.02 and `answer_timeout` 30.
-BOUNDS = (0.0001, 0.0005, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-MAX_SERIES = 1000  # names of audiences and sources: more come only by a thousand reloads
+# Microseconds. A kept answer takes less than the first; `miss_time` is 0.02 s, `answer_timeout` 30.
+BOUNDS = (
+    *(100, 500, 1_000, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000),
+    *(1_000_000, 2_500_000, 5_000_000, 10_000_000, 30_000_000),
+)
+MAX_SERIES = 1000  # of queries: more of them come only by a thousand reloads
 OTHERS = "others"  # the audience and the source of what comes beyond that
 
+Key: TypeAlias = tuple[str, str, str]  # result, audience, source
 
-class Durations:
-    """How long queries took. `counts`: for each of BOUNDS those that took at most that and more
-    than the bound before; those that took longer come last. `total`: seconds of all together.
+
+class Series:
+    """Queries alike. `counts`: for each of BOUNDS those that took at most that and more than the
+    bound before; those that took longer come last. `total`: microseconds of all together.
     """
+
+    __slots__ = ("counts", "total")
 
     def __init__(self) -> None:
         self.counts = [0] * (len(BOUNDS) + 1)
-        self.total = 0.0
-
-    def add(self, seconds: float) -> None:
-        """Count one query."""
-        self.counts[bisect_left(BOUNDS, seconds)] += 1
-        self.total += seconds
+        self.total = 0
 
 
 class Counts:
     """What has happened since the start.
 
-    `queries`: by result, audience and source. `durations`: by source, in which limited queries are
-    not. `failures`: of sources, as often as the journal has them. `reloaded_at`: when the
-    configuration was last read without a mistake, in seconds since the epoch; `reading_took`:
-    seconds, of that or of the last try; `mistaken`: whether that try failed.
+    `series`: of queries that were answered. `limited`: queries that were not, by audience.
+    `failures`: of sources, as often as the journal has them. `reloaded_at`: when the configuration
+    was last read without a mistake, in seconds since the epoch; `reading_took`: seconds, of that or
+    of the last try; `mistaken`: whether that try failed.
     """
 
     def __init__(self) -> None:
-        self.queries: dict[tuple[str, str, str], int] = {}
-        self.durations: dict[str, Durations] = {}
+        self.series: dict[Key, Series] = {}
+        self.limited: dict[str, int] = {}
         self.failures: dict[str, int] = {}
         self.started_at = self.reloaded_at = time.time()
         self.reloads = 0
@@ -60,26 +62,22 @@ class Counts:
 
     def query(self, answer: Answer, client: Client, usec: int) -> None:
         """Count a query that was answered in `usec` microseconds."""
-        source = self._count(answer.result, client.audience.name, answer.source)
-        durations = self.durations.get(source)
-        if durations is None:
-            durations = self.durations[source] = Durations()
-        durations.add(usec / 1e6)
+        key = answer.result, client.audience.name, answer.source
+        series = self.series.get(key) or self._new(key)
+        series.counts[bisect_left(BOUNDS, usec)] += 1
+        series.total += usec
 
-    def limited(self, client: Client) -> None:
+    def _new(self, key: Key) -> Series:
+        if len(self.series) >= MAX_SERIES:
+            key = key[0], OTHERS, OTHERS
+        return self.series.setdefault(key, Series())
+
+    def refuse(self, client: Client) -> None:
         """Count a query of a client that asks too often."""
-        self._count(LIMIT, client.audience.name, "")
-
-    def _count(self, result: str, audience: str, source: str) -> str:
-        """Count a query; return the source for which it counts."""
-        key = result, audience, source
-        count = self.queries.get(key, 0)
-        if not count and len(self.queries) >= MAX_SERIES:
-            source = OTHERS
-            key = result, OTHERS, OTHERS
-            count = self.queries.get(key, 0)
-        self.queries[key] = count + 1
-        return source
+        audience = client.audience.name
+        if audience not in self.limited and len(self.limited) >= MAX_SERIES:
+            audience = OTHERS
+        self.limited[audience] = self.limited.get(audience, 0) + 1
 
     def reading(self, load: Callable[[], T]) -> Callable[[], T]:
         """Return `load`, which reads the configuration anew, with a count of how that went."""

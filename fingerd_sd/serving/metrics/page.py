@@ -11,7 +11,8 @@ import os
 import platform
 import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import (
@@ -25,7 +26,8 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from fingerd_sd import __version__
-from fingerd_sd.serving.metrics.counts import BOUNDS, Durations, Figures
+from fingerd_sd.directory.answer import LIMIT
+from fingerd_sd.serving.metrics.counts import BOUNDS, Figures, Series
 
 
 def page(figures: Figures, accept: str) -> tuple[str, bytes]:
@@ -55,27 +57,29 @@ def _queries(figures: Figures) -> Iterator[Metric]:
         "Queries since the start, by result, audience and source.",
         labels=("result", "audience", "source"),
     )
-    for labels, count in tuple(figures.counts.queries.items()):
-        queries.add_metric(labels, count)
+    durations: dict[str, list[Series]] = {}
+    for labels, series in tuple(figures.counts.series.items()):
+        queries.add_metric(labels, sum(series.counts))
+        durations.setdefault(labels[2], []).append(series)
+    for audience, count in tuple(figures.counts.limited.items()):
+        queries.add_metric((LIMIT, audience, ""), count)
     yield queries
-    durations = HistogramMetricFamily(
+    histogram = HistogramMetricFamily(
         "fingerd_query_duration_seconds",
         "Time from the whole query line to the last octet of the answer, by source.",
         labels=("source",),
     )
-    for source, taken in tuple(figures.counts.durations.items()):
-        durations.add_metric((source,), _buckets(taken), taken.total)
-    yield durations
+    for source, all_of_it in durations.items():
+        seconds = sum(series.total for series in all_of_it) / 1e6
+        histogram.add_metric((source,), _buckets(all_of_it), seconds)
+    yield histogram
 
 
-def _buckets(taken: Durations) -> list[tuple[str, float]]:
-    """Return how many took at most so long, as prometheus_client takes it."""
-    total = 0
-    buckets = []
-    for bound, count in zip((*map(float, BOUNDS), "+Inf"), tuple(taken.counts), strict=True):
-        total += count
-        buckets.append((str(bound), float(total)))
-    return buckets
+def _buckets(all_of_it: Sequence[Series]) -> list[tuple[str, float]]:
+    """Return how many took at most so many seconds, as prometheus_client takes it."""
+    bounds = (*(str(usec / 1e6) for usec in BOUNDS), "+Inf")
+    counts = map(sum, zip(*(tuple(series.counts) for series in all_of_it), strict=True))
+    return list(zip(bounds, accumulate(map(float, counts)), strict=True))
 
 
 def _state(figures: Figures) -> Iterator[Metric]:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 
 import pytest
@@ -29,21 +28,21 @@ def test_counts_by_result_audience_and_source() -> None:
     counts = Counts()
     for answer in (HAPPY, HAPPY, HAPPY._replace(result="absent", source="")):
         counts.query(answer, CLIENT, 1)
-    counts.limited(CLIENT)
-    assert counts.queries == {
+    counts.refuse(CLIENT)
+    assert {key: sum(series.counts) for key, series in counts.series.items()} == {
         ("found", "guests", "static"): 2,
         ("absent", "guests", ""): 1,
-        ("limited", "guests", ""): 1,
     }
+    assert counts.limited == {"guests": 1}
 
 
 def test_a_duration_that_is_a_bound_is_within_it() -> None:
     counts = Counts()
     for usec in (0, 100, 101, 30_000_000, 30_000_001):
         counts.query(HAPPY, CLIENT, usec)
-    taken = counts.durations["static"]
-    assert taken.counts == [2, 1, *[0] * (len(BOUNDS) - 3), 1, 1]
-    assert math.isclose(taken.total, 60.000202)
+    (series,) = counts.series.values()
+    assert series.counts == [2, 1, *[0] * (len(BOUNDS) - 3), 1, 1]
+    assert series.total == 60_000_202
 
 
 def test_names_that_change_with_every_reload_take_bounded_memory(
@@ -53,8 +52,10 @@ def test_names_that_change_with_every_reload_take_bounded_memory(
     counts = Counts()
     for number in range(10):
         counts.query(HAPPY._replace(source=f"static-{number}"), CLIENT, 1)
-    assert counts.queries["found", OTHERS, OTHERS] == 7
-    assert len(counts.queries) == len(counts.durations) == 4
+        counts.refuse(CLIENT._replace(audience=CLIENT.audience._replace(name=str(number))))
+    assert sum(counts.series["found", OTHERS, OTHERS].counts) == 7
+    assert counts.limited[OTHERS] == 7
+    assert len(counts.series) == len(counts.limited) == 4
 
 
 def test_a_reload_that_fails_is_counted_and_the_next_good_one_mends_it() -> None:
@@ -97,7 +98,7 @@ def test_counts_failures_of_sources_that_are_logged(caplog: pytest.LogCaptureFix
 
 
 def test_counts_the_kept_answers_that_were_given(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(CountingRuip, "hits", 0)
+    monkeypatch.setattr(CountingRuip, "_hits", [0])
     audience = Audience("few", networks("192.0.2.0/24"), frozenset({"name"}), rate=2)
     house = CountingRuip(
         Policy([audience]),
@@ -113,10 +114,10 @@ def test_counts_the_kept_answers_that_were_given(monkeypatch: pytest.MonkeyPatch
     answers, octets = house.kept
     assert answers == 2
     assert octets > 0
-    assert CountingRuip.hits == 0
+    assert house.hits == 0
     assert [house.ready(line, many, now) is not None for _ in range(3)] == [True] * 3
     assert [getattr(house.ready(line, few, now), "result", "") for _ in range(2)] == [
         "found",
         "limited",
     ]
-    assert CountingRuip.hits == 4
+    assert house.hits == 4

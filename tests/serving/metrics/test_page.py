@@ -28,7 +28,7 @@ def counts() -> Counts:
     for usec in (50, 100, 700, 40_000_000):
         counted.query(HAPPY, CLIENT, usec)
     counted.query(HAPPY._replace(result="absent", source=""), CLIENT, 20_000)
-    counted.limited(CLIENT)
+    counted.refuse(CLIENT)
     counted.failures.update(web=2, gone=1)
     counted.reloads_failed = 1
     counted.mistaken = True
