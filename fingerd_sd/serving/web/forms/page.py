@@ -62,6 +62,8 @@ class _Item(NamedTuple):
 def person(row: Row, at: Place, listed: bool) -> bytes:
     """Return the page of one user. `listed`: whether the page leads to a list."""
     known = row.entry if isinstance(row.entry, Person) else None
+    fields = list(_fields(known)) if known else []
+    more = known and (known.sessions or known.last_login or known.forward or known.mail)
     return _octets(
         "person.html",
         at=at,
@@ -70,6 +72,8 @@ def person(row: Row, at: Place, listed: bool) -> bytes:
         name=known.name if known else None,
         person=known,
         text=printable(row.entry.text).strip("\n") if isinstance(row.entry, Text) else "",
+        fields=fields,
+        details=bool(fields or more),
         links=list(_links(known.links)) if known else [],
         listed=listed,
     )
@@ -132,6 +136,20 @@ def _item(row: Row) -> _Item:
         known is None,
         (known.sessions if known else None) or (),
     )
+
+
+def _fields(person: Person) -> Iterator[tuple[str, str]]:
+    """Yield what each field of a line is called, and its value, of those that there are."""
+    if person.office:
+        yield "Office", person.office
+    if person.phone:
+        yield "Office phone", phone_number(person.phone)
+    if person.home_phone:
+        yield "Home phone", phone_number(person.home_phone)
+    if person.directory:
+        yield "Directory", person.directory
+    if person.shell:
+        yield "Shell", person.shell
 
 
 def _links(links: Sequence[Link]) -> Iterator[tuple[str, Markup | str]]:
