@@ -5,10 +5,13 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from .finger import ABSENT, HAPPY, MOSHEZ, SERVICE, SOCKET, Finger
 from .waiting import wait_for
 
 METRICS = "finger-metrics.socket"
+PROXY = "finger-proxy.socket"
 HANDOVER = "finger-handover@finger-metrics.service"
 URL = "http://127.0.0.1:9079"
 
@@ -180,3 +183,18 @@ def test_a_scraper_that_never_ends_keeps_no_client_waiting(finger: Finger) -> No
         for connection in holding:
             connection.close()
     wait_for(lambda: found(finger) >= 1, "a scrape among those who hold the socket")
+
+
+def test_a_third_socket_comes_and_goes_beside_it(finger: Finger) -> None:
+    watched(finger)
+    finger.machine.systemctl("enable", "--now", PROXY)
+    finger.wait_for_state("active")
+    query = b"PROXY TCP4 127.0.0.2 127.0.0.1 50000 79\r\nmoshez"
+    assert finger.ask(query, port=1079) == HAPPY
+    assert found(finger) == 1
+    finger.machine.systemctl("disable", "--now", PROXY)
+    with pytest.raises(ConnectionRefusedError):
+        finger.ask(query, port=1079)
+    assert finger.state(METRICS) == "active"
+    assert finger.ask("moshez") == HAPPY
+    assert found(finger) == 1
