@@ -10,7 +10,6 @@ from fingerd_sd.protocol.entry import ATOMS, Link, Person, Status
 from fingerd_sd.protocol.shown import shown
 from fingerd_sd.serving.web import forms
 from fingerd_sd.serving.web.forms import Place, Row
-from fingerd_sd.serving.web.forms.linking import SCHEMES
 
 from ..helpers.markup import Page
 from .target import SEPARATOR, Target, any_text
@@ -24,6 +23,8 @@ CARD = {
 
 def words(octets: bytes) -> None:
     """Whatever is written, it is a text of its place in each form, and nothing else of it."""
+    from fingerd_sd.serving.web.forms.linking import SCHEMES  # not every machine has Jinja2
+
     name, plan, other = (any_text(part) for part in [*octets.split(SEPARATOR, 2), b"", b""][:3])
     links = (Link("me", other), Link(other, "https://example.org/"))
     whole = Person(f"a{name}", name, office=other, phone=other, status=Status(other), links=links)

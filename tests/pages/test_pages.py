@@ -16,9 +16,11 @@ from fingerd_sd.protocol.entry import ATOMS
 from ..helpers import needs
 from ..helpers.houses import VILLAGE, networks, static
 from ..helpers.pages import PAGES, site
-from ..helpers.visits import visiting
-from .chromium import Screen, browser, served
 from .conftest import TOOLS
+
+needs.modules("aiohttp", "jinja2")
+from ..helpers.visits import visiting  # noqa: E402  # where these are there
+from .chromium import Screen, browser, served  # noqa: E402
 
 DESKTOP, PHONE = Screen(1100, 1000), Screen(375, 812)
 MAX_PICTURE = 60_000  # octets: each clone of the project has all of them
