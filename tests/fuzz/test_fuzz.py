@@ -117,4 +117,4 @@ def test_what_is_found_is_kept_and_fails_the_command(
 def test_an_unknown_target_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         run.main(["nosuch"])
-    assert "no target nosuch; there are: query, " in capsys.readouterr().err
+    assert "no target nosuch; there are: " in capsys.readouterr().err
