@@ -16,6 +16,7 @@ from fingerd_sd.protocol.query import is_name
 from fingerd_sd.protocol.text import is_printable
 from fingerd_sd.serving.web.client import HIDDEN, Proxies, UnclearError
 from fingerd_sd.serving.web.forms import Place
+from fingerd_sd.serving.web.http.heads import MAX_HEAD, Heads, Refusal
 from fingerd_sd.serving.web.target import (
     OF_PEOPLE,
     OF_USER,
@@ -115,6 +116,44 @@ def address(octets: bytes) -> None:
         assert target_of(f"/~{written}").user == target.user
 
 
+def heads(octets: bytes) -> None:
+    """However a client cuts what it sends, the same heads are taken of it; each is whole, and none
+    holds what two parsers could read differently. The first part says how long the pieces are.
+    """
+    sizes, sent = parts(octets, 2)
+    whole, pieces = Heads(), Heads()
+    whole.feed(sent)
+    expected = _taken(whole)
+    got: list[bytes | Refusal] = []
+    at = 0
+    for size in (*sizes, len(sent)):
+        pieces.feed(sent[at : at + size + 1])
+        at += size + 1
+        got += _taken(pieces)
+        if got and isinstance(got[-1], Refusal):
+            break
+    assert got == expected[: len(got)] or isinstance(got[-1], Refusal)
+    assert [head for head in got if isinstance(head, bytes)] == [
+        head for head in expected if isinstance(head, bytes)
+    ]
+    for head in expected:
+        if isinstance(head, bytes):
+            assert head.endswith(b"\r\n\r\n")
+            assert head.count(b"\r\n\r\n") == 1
+            assert head.count(b"\r") == head.count(b"\n") == head.count(b"\r\n")
+            assert not re.search(rb"\x00|\n[ \t]", head)
+            assert len(head) <= MAX_HEAD
+
+
+def _taken(heads: Heads) -> list[bytes | Refusal]:
+    found: list[bytes | Refusal] = []
+    while (head := heads.next()) is not None:
+        found.append(head)
+        if isinstance(head, Refusal):
+            break
+    return found
+
+
 def visit(octets: bytes) -> None:
     """Whatever comes over HTTP, whole responses go back, which do not tell the hidden from the
     absent, and nothing fails.
@@ -167,6 +206,13 @@ TARGETS = (
         (b"/~", b"%2", b"%FF", b".txt", b".json", b".vcf", b"/.well-known/webfinger?", b"http://",
          b"/feed.atom", SEPARATOR, b"text/plain", b";q=0.", b"*/*", b","),
         longest=256,
+    ),
+    Target(
+        "heads",
+        heads,
+        (SEPARATOR, b"GET / HTTP/1.1\r\n", b"Host: x\r\n", b"\r\n\r\n", b"\r", b"\n", b"\n ", b"\0",
+         b" HTTP/2.0\r\n", b"a" * 64),
+        longest=512,
     ),
     Target(
         "visit",

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """One connection: aiohttp's protocol of one, with an end to everything that a client may drag out.
 
-aiohttp parses and writes HTTP. What it leaves open is bounded here: how large a head may be, and
-how a connection ends so that no reset overtakes its last answer. The keeper has the clocks.
+aiohttp parses and writes HTTP. What it leaves open is bounded here: how much is taken (heads.py),
+and how a connection ends so that no reset overtakes its last answer. The keeper has the clocks.
 """
 
 from __future__ import annotations
@@ -16,14 +16,12 @@ from typing import Any, Protocol, cast
 
 from aiohttp import web
 
+from fingerd_sd.serving.web.http.heads import BAD, MAX_HEAD, Heads, Refusal
+
 log = logging.getLogger(__name__)
 
-MAX_HEAD = 32768  # octets of the request's line and its headers: other sites' cookies may come too
 LINGER = 2.0  # seconds for which aiohttp waits for the rest of a body that nobody reads
 MAX_DROPPED = 1 << 20  # octets that may come after the last answer
-LINE_TOO_LARGE = HTTPStatus.REQUEST_URI_TOO_LONG  # RFC 9110 §15.5.15
-HEAD_TOO_LARGE = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE  # RFC 6585 §5
-NO_REQUEST = "This is no request of HTTP/1.1"
 FOREVER = 86400.0  # seconds: the keeper's deadlines are shorter
 
 
@@ -63,7 +61,7 @@ class Connection(web.RequestHandler):
     """
 
     __slots__ = (
-        *("_ending", "_head", "_keeper", "_line", "_pending"),
+        *("_ending", "_flooded", "_heads", "_keeper", "_last", "_pending"),
         *("ended", "key", "noted", "over", "peer", "state"),
     )
 
@@ -75,7 +73,7 @@ class Connection(web.RequestHandler):
             tcp_keepalive=False,
             access_log=cast(Any, None),  # the keeper logs
             logger=log,
-            max_line_size=MAX_HEAD,  # so that it is said here what is too large
+            max_line_size=MAX_HEAD,  # heads.py says what is too large
             max_field_size=MAX_HEAD,
             max_headers=MAX_HEAD,
             lingering_time=LINGER,
@@ -87,9 +85,10 @@ class Connection(web.RequestHandler):
         self.noted: Any = None
         self.state = State.HEAD
         self._keeper = keeper
-        self._head = 0  # octets since the last head ended
-        self._line = False  # whether its first line has ended
-        self._pending = False  # whether the head of a request has come that is not answered yet
+        self._heads = Heads()
+        self._pending = False  # whether aiohttp has a request that is not answered yet
+        self._flooded = False  # whether too much has come meanwhile
+        self._last = False  # whether the last answer has gone
         self._ending: asyncio.Transport | None = None
         self.ended = False
 
@@ -100,26 +99,34 @@ class Connection(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Take octets; asyncio.Protocol.data_received."""
-        if self.state is State.NEXT:
-            self.turn(State.HEAD)
-        # A head ends in an empty line. What is counted too much of a body does not matter: a
-        # connection with a body ends with its answer.
-        ended = data.find(b"\n\r\n")
-        self._head += len(data) if ended < 0 else ended
-        if self._head > MAX_HEAD and self.state is State.HEAD:
-            line_ended = self._line or b"\n" in data[: MAX_HEAD + 1]
-            self.refuse(
-                HEAD_TOO_LARGE if line_ended else LINE_TOO_LARGE, "The request is too large"
-            )
-            return
-        self._line = self._line or b"\n" in data
-        if ended >= 0:
-            self._pending = True
-            self._head = len(data) - data.rfind(b"\n\r\n")
-        try:
+        if self._last:  # aiohttp reads the rest of a body, for LINGER seconds
             super().data_received(data)
+            return
+        self._heads.feed(data)
+        if not self._pending:
+            self._go_on()
+        if self._pending and len(self._heads) > MAX_HEAD:  # a body, or far too many requests
+            self._heads.rest()
+            self._flooded = True
+            if isinstance(self.transport, asyncio.Transport):
+                self.transport.pause_reading()
+
+    def _go_on(self) -> None:
+        """Hand the next head to aiohttp if it has come."""
+        head = self._heads.next()
+        begun = head is not None or (self._heads and not self.ended)
+        if self.state is State.NEXT and begun:
+            self.turn(State.HEAD)
+        if head is None:
+            return
+        if isinstance(head, Refusal):
+            self.refuse(*head)
+            return
+        self._pending = True
+        try:
+            super().data_received(head)
         except ValueError:  # yarl's, of what is no address
-            self.refuse(HTTPStatus.BAD_REQUEST, NO_REQUEST)
+            self.refuse(*BAD)
 
     def eof_received(self) -> Any:
         """Go on only for what is asked already; asyncio.Protocol.eof_received."""
@@ -133,14 +140,18 @@ class Connection(web.RequestHandler):
 
     def log_access(self, request: web.BaseRequest, response: web.StreamResponse, time: Any) -> None:
         """Note that `response` has gone; aiohttp calls this once for each, whatever came of it."""
-        self._head, self._line, self._pending = 0, False, False
+        self._pending = False
         self._keeper.sent(self, response)
         if self.transport is None or self.transport.is_closing():
             return
-        if response.keep_alive:
+        if response.keep_alive and not self._flooded:
             self.turn(State.NEXT)
-        elif response.status >= 400:
+            self._go_on()
+        elif response.status >= 400 or self._flooded:
             self._linger()
+        else:
+            self._last = True
+            super().data_received(self._heads.rest())
 
     def handle_error(
         self,
@@ -156,11 +167,11 @@ class Connection(web.RequestHandler):
             extra = {"event": "INTERNAL_ERROR"}
             log.error("Internal error: %s", exc, exc_info=exc, extra=extra)
             return self._keeper.refused(self, 500, "Internal error in server")
-        return self._keeper.refused(self, 400, NO_REQUEST)
+        return self._keeper.refused(self, *BAD)
 
     def expire(self) -> None:
         """End, since what the connection waited for has not come in time."""
-        if self.state is State.HEAD and self._head and self.transport is not None:
+        if self.state is State.HEAD and self._heads and self.transport is not None:
             self.refuse(HTTPStatus.REQUEST_TIMEOUT, "The request took too long")
         elif self.ended and self._unsent:
             self.ended = False  # it gets the time of any other
@@ -180,9 +191,7 @@ class Connection(web.RequestHandler):
             transport.abort()
 
     def refuse(self, status: int, why: str) -> None:
-        """Answer what aiohttp does not take for a request, or would answer in its own version; and
-        end the connection.
-        """
+        """Answer what is not given to aiohttp, and end the connection."""
         response = self._keeper.refused(self, status, why)
         octets = bytes(response.body) if isinstance(response.body, bytes) else b""
         lines = [f"HTTP/1.1 {response.status} {response.reason}"]
@@ -203,6 +212,7 @@ class Connection(web.RequestHandler):
         self.turn(State.END)
         self.transport = None  # so that aiohttp, which is told that it is gone, does not close it
         self._ending = transport
+        transport.resume_reading()
         transport.set_protocol(_Rest(transport, self._closed))
         super().connection_lost(None)
         if transport.can_write_eof():
