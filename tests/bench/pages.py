@@ -63,11 +63,11 @@ class Running:
 
 
 @contextmanager
-def server(argv: Sequence[str]) -> Iterator[Running]:
+def server(argv: Sequence[str], core: int = SERVER_CORE) -> Iterator[Running]:
     """Run `argv` with a listening socket as descriptor 3, as systemd passes one named "web"."""
     activate = (
         "exec 3<&0; export LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=web;"
-        f' exec taskset -c {SERVER_CORE} "$@"'
+        f' exec taskset -c {core} "$@"'
     )
     with listen() as listener:
         process = subprocess.Popen(
