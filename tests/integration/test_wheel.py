@@ -19,6 +19,7 @@ import pytest
 from ..helpers.builds import dist, run
 from .process import PATIENCE, ROOT, configured, everything, listener, serving
 
+SUFFIXES = (".py", ".html", ".css")  # of what the package consists of
 MOSHEZ = '[[source]]\ntype = "static"\nusers = { moshez = "Happy and well" }\n'
 
 
@@ -68,8 +69,8 @@ def test_the_wheel_has_the_package_and_nothing_else() -> None:
     with zipfile.ZipFile(path) as wheel:
         inside = {name for name in wheel.namelist() if ".dist-info/" not in name}
     package = ROOT / "fingerd_sd"
-    modules = {str(path.relative_to(ROOT)) for path in package.rglob("*.py")}
-    assert inside == modules | {"fingerd_sd/py.typed"}
+    there = {str(path.relative_to(ROOT)) for path in package.rglob("*") if path.suffix in SUFFIXES}
+    assert inside == there | {"fingerd_sd/py.typed"}
 
 
 def test_it_serves_at_an_address_of_its_own(command: str, tmp_path: Path) -> None:
