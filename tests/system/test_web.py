@@ -41,6 +41,8 @@ TEXT = "Login: alice          \t\t\tName: Alice Liddell\nPlan:\nCuriouser and cu
 COLLEAGUE, SERVER = "192.0.2.7", "192.0.2.1"
 RESTARTS, EXITS = 20, 20
 PUBLISH = ("finger-publish.socket", "finger-publish.service")
+LINK = "https://social.example/@carol"
+CAROL = "/.well-known/webfinger?resource=acct:carol@example.org"
 
 
 @pytest.fixture(scope="module", params=roots.RELEASES)
@@ -329,8 +331,14 @@ def test_what_a_user_publishes_is_on_the_web_at_once_and_gone_at_once(web: Finge
         wait_for(lambda: "Off with" in get(machine, "/~carol.txt").body, "the plan on the web")
         assert user.publish("--plan", "-", stdin="Back on Monday\n").status == 0
         assert "Back on Monday" in get(machine, "/~carol").body
+        assert user.publish("--link", "me", LINK).status == 0
+        assert LINK in get(machine, CAROL).body
+        assert LINK in get(machine, "/~carol").body
+        assert user.publish("--no-links").status == 0
+        assert LINK not in get(machine, CAROL).body
         assert user.publish("--remove").status == 0
         assert get(machine, "/~carol").status == 404
+        assert get(machine, CAROL).status == 404
     finally:
         machine.systemctl("stop", *PUBLISH)
         machine.run("sh", "-c", "rm -rf /var/lib/fingerd-sd/*")
