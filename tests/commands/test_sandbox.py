@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from fingerd_sd.commands.inspecting.sandbox import effective_unit, missing
+from fingerd_sd.commands.exits import EX_OK
+from fingerd_sd.commands.inspecting.check import check
+from fingerd_sd.commands.inspecting.sandbox import effective_unit, missing, web_is_enabled
 from fingerd_sd.directory.source import Needs
 
 from ..helpers import needs
@@ -65,6 +67,36 @@ def test_a_program_is_missed_where_it_may_not_be_run(paths: dict[str, str], may:
 def test_without_systemd_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
     assert effective_unit() is None
+    assert not web_is_enabled()
+
+
+STAND_IN = """#!/bin/sh
+case $2 in
+finger-web.socket) printf 'UnitFileState=%s\\nActiveState=inactive\\n' "$WEB" ;;
+*) printf 'LoadState=loaded\\nPrivateNetwork=yes\\n' ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(("state", "units"), [("enabled", 2), ("disabled", 1), ("", 1)])
+def test_each_unit_that_serves_is_looked_at(
+    state: str,
+    units: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    needs.modules("aiohttp", "lxml")
+    (tmp_path / "systemctl").write_text(STAND_IN)
+    (tmp_path / "systemctl").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setenv("WEB", state)
+    config = tmp_path / "fingerd.toml"
+    config.write_text('[[source]]\ntype = "web"\nurl = "https://example.org/{user}"\n')
+    assert check(config) == EX_OK
+    warnings = capsys.readouterr().err.splitlines()
+    assert ["finger.service has PrivateNetwork=yes" in line for line in warnings][:1] == [True]
+    assert ["finger-web.service has" in line for line in warnings] == [False, True][:units]
 
 
 @pytest.mark.parametrize(
@@ -78,18 +110,19 @@ def test_without_systemd_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> Non
         (["outbound.conf", "static-only.conf"], 1.1),
     ],
 )
-def test_the_exposure_of_the_unit_with_drop_ins(
-    tmp_path: Path, drop_ins: list[str], most: float
+@pytest.mark.parametrize("unit", ["finger", "finger-web"])
+def test_the_exposure_of_a_unit_with_drop_ins(
+    tmp_path: Path, unit: str, drop_ins: list[str], most: float
 ) -> None:
     needs.programs("systemd-analyze")
-    for unit in ("finger.service", "finger.socket"):
-        shutil.copy(UNITS / unit, tmp_path)
-    (tmp_path / "finger.service.d").mkdir()
+    for file in (f"{unit}.service", f"{unit}.socket"):
+        shutil.copy(UNITS / file, tmp_path)
+    (tmp_path / f"{unit}.service.d").mkdir()
     for name in drop_ins:
-        shutil.copy(UNITS / "finger.service.d" / name, tmp_path / "finger.service.d")
+        shutil.copy(UNITS / "finger.service.d" / name, tmp_path / f"{unit}.service.d")
     said = subprocess.run(
         ["systemd-analyze", "security", "--offline=true", "--no-pager",
-         f"--threshold={most * 10:.0f}", str(tmp_path / "finger.service")],
+         f"--threshold={most * 10:.0f}", str(tmp_path / f"{unit}.service")],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert said.returncode == 0, said.stdout + said.stderr

@@ -4,12 +4,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from fingerd_sd.commands.building import loaded
 from fingerd_sd.commands.exits import EX_CONFIG, EX_OK
-from fingerd_sd.commands.inspecting.sandbox import effective_unit, missing
+from fingerd_sd.commands.inspecting.sandbox import (
+    UNIT,
+    WEB,
+    effective_unit,
+    missing,
+    web_is_enabled,
+)
 from fingerd_sd.commands.settings import Settings
 from fingerd_sd.directory.source import Immediate, Needs
 
@@ -31,14 +37,16 @@ def check(config: Path | None) -> int:
     return EX_OK
 
 
-def _sandbox(loaded: Settings) -> Sequence[str]:
-    """Return what the unit on this machine lacks for this configuration, if systemd can say."""
+def _sandbox(loaded: Settings) -> Iterator[str]:
+    """Yield what the units on this machine lack for this configuration, if systemd can say."""
     sources = (mounted.source for mounted in loaded.sources)
     needs = [(source.name, getattr(source, "needs", Needs())) for source in sources]
+    of_finger = list(needs)
     if any(audience.forward for audience in loaded.audiences):
-        needs.append(("forward = true", Needs(network=True)))
-    unit = effective_unit() if any(need != Needs() for _, need in needs) else None
-    return [] if unit is None else list(missing(needs, unit))
+        of_finger.append(("forward = true", Needs(network=True)))
+    for unit, of_unit in ((UNIT, of_finger), (WEB, needs)):
+        if any(need != Needs() for _, need in of_unit) and (unit == UNIT or web_is_enabled()):
+            yield from missing(of_unit, effective_unit(unit) or {}, unit)
 
 
 def _claims(loaded: Settings) -> Iterator[str]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Whether finger.service, as it is set up on this machine, gives what a configuration needs.
+"""Whether the services, as they are set up on this machine, give what a configuration needs.
 
 For `check` only, and only to warn: it asks systemd if there is one, and otherwise says nothing. A
 source itself says what it needs (directory/source.py, `Needs`).
@@ -16,40 +16,54 @@ from fingerd_sd.directory.source import Needs
 UNIT = "finger.service"
 ASK = 5.0  # seconds that systemd gets to answer
 PROPERTIES = ("LoadState", "PrivateNetwork", "RestrictAddressFamilies", "NoExecPaths", "ExecPaths")
-_SEE = f"finger.service(5), and `systemctl edit {UNIT}`"
+WEB, WEB_SOCKET = "finger-web.service", "finger-web.socket"
 
 
-def effective_unit() -> Mapping[str, str] | None:
-    """Return PROPERTIES of the service with its drop-ins; None if there is no systemd to ask, or no
+def effective_unit(unit: str = UNIT) -> Mapping[str, str] | None:
+    """Return PROPERTIES of a service with its drop-ins; None if there is no systemd to ask, or no
     such unit. systemctl(1), show.
     """
-    command = ["systemctl", "show", UNIT, *(f"--property={name}" for name in PROPERTIES)]
+    shown = _shown(unit, *PROPERTIES)
+    return shown if shown.get("LoadState") == "loaded" else None
+
+
+def web_is_enabled() -> bool:
+    """Whether this machine is on the web, or will be."""
+    state = _shown(WEB_SOCKET, "UnitFileState", "ActiveState")
+    return state.get("UnitFileState") == "enabled" or state.get("ActiveState") == "active"
+
+
+def _shown(unit: str, *properties: str) -> Mapping[str, str]:
+    """Return `properties` of `unit`; none if there is no systemd to ask."""
+    command = ["systemctl", "show", unit, *(f"--property={name}" for name in properties)]
     try:
         done = subprocess.run(  # noqa: S603  # found by PATH, as by the administrator's shell
             command, check=True, capture_output=True, text=True, timeout=ASK, errors="replace"
         )
     except (OSError, subprocess.SubprocessError):
-        return None
-    unit = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
-    return unit if unit.get("LoadState") == "loaded" else None
+        return {}
+    return dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
 
 
-def missing(needs: Sequence[tuple[str, Needs]], unit: Mapping[str, str]) -> Iterator[str]:
+def missing(
+    needs: Sequence[tuple[str, Needs]], unit: Mapping[str, str], name: str = UNIT
+) -> Iterator[str]:
     """Return what is missing in `unit`, a value for each of PROPERTIES, with the remedy. `needs`:
-    the names of sources, and what each needs.
+    the names of sources, and what each needs. `name`: the unit's.
     """
+    see = f"{name}(5), and `systemctl edit {name}`"
     network = [who for who, need in needs if need.network]
     if network and (why := _no_network(unit)):
         yield (
-            f"{', '.join(network)}: needs the network, and {UNIT} has {why}; install the drop-in"
-            f" outbound.conf: {_SEE}"
+            f"{', '.join(network)}: needs the network, and {name} has {why}; install the drop-in"
+            f" outbound.conf: {see}"
         )
     for who, need in needs:
         for program in need.programs:
             if not _may_run(program, unit):
                 yield (
-                    f"{who}: {UNIT} may not run {program}; install the drop-in command.conf, with"
-                    f" ExecPaths={program}: {_SEE}"
+                    f"{who}: {name} may not run {program}; install the drop-in command.conf, with"
+                    f" ExecPaths={program}: {see}"
                 )
 
 
