@@ -85,10 +85,11 @@ def parse(query: str) -> Asked:
         raise BadResource("A percent sign has to be followed by two hexadecimal digits.")
     resources, rels = [], []
     for parameter in filter(None, query.split("&")):
-        name, _, value = parameter.partition("=")
-        if _decoded(name) == "resource":
+        encoded, _, value = parameter.partition("=")
+        name = _decoded(encoded)
+        if name == "resource":
             resources.append(_decoded(value))
-        elif _decoded(name) == "rel":
+        elif name == "rel":
             rels.append(_decoded(value))
     if len(resources) != 1:
         raise BadResource(
@@ -136,7 +137,8 @@ def _user_at(scheme: str, rest: str) -> tuple[str, str]:
 def _decoded(text: str) -> str:
     """Return `text`, whose escapes are whole, percent-decoded. Raises BadResource."""
     try:
-        return unquote_to_bytes(text.encode("utf-8", "surrogateescape")).decode("utf-8")
+        octets = text.encode("utf-8", "surrogateescape")
+        return (unquote_to_bytes(octets) if "%" in text else octets).decode("utf-8")
     except UnicodeError:
         raise BadResource("The query is not UTF-8.") from None
 
