@@ -38,6 +38,7 @@ SWITCH = 0.0002
 _BARE = "HTTP/1.1 {}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 LATE = _BARE.format("408 Request Timeout").encode()
 TOO_LARGE = _BARE.format("431 Request Header Fields Too Large").encode()
+BUSY = _BARE.format("503 Service Unavailable").encode()
 
 
 class Beside(Generic[S]):
@@ -210,7 +211,11 @@ class Beside(Generic[S]):
                         return TOO_LARGE
         except TimeoutError:
             return LATE
-        return await asyncio.wrap_future(self._pool.submit(_respond, bytes(request), self._look()))
+        try:
+            made = self._pool.submit(_respond, bytes(request), self._look())
+        except RuntimeError:  # no thread can be had: TasksMax=, ulimit
+            return BUSY
+        return await asyncio.wrap_future(made)
 
     async def _drop(self, sock: socket.socket) -> None:
         """Read what still comes, so that closing does not reset the response away: tcp(7)."""

@@ -17,7 +17,7 @@ from fingerd_sd.config.server import Limits
 from fingerd_sd.serving.finger.service import Finger, Setup
 from fingerd_sd.serving.metrics import service
 from fingerd_sd.serving.metrics.counts import Figures
-from fingerd_sd.serving.metrics.service import LATE, MAX_REQUEST, TOO_LARGE, Beside
+from fingerd_sd.serving.metrics.service import BUSY, LATE, MAX_REQUEST, TOO_LARGE, Beside
 
 from ...helpers.houses import village
 from ...helpers.wire import Peer, descriptors_left, run, until
@@ -297,6 +297,39 @@ def test_a_bug_is_logged_and_ends_nothing(
 
     run(scenario())
     assert [record.__dict__.get("event") for record in caplog.records] == ["INTERNAL_ERROR"]
+
+
+def test_says_so_when_no_thread_can_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def scenario() -> None:
+        async with both() as house:
+            with monkeypatch.context() as short:
+                short.setattr(threading.Thread, "start", refused)
+                assert await house.scrape() == BUSY
+            assert read(await house.scrape()).status == 200
+
+    run(scenario())
+
+
+def test_a_thread_that_hangs_keeps_nobody_but_scrapers(monkeypatch: pytest.MonkeyPatch) -> None:
+    may_go_on = threading.Event()
+    monkeypatch.setattr(service, "WHOLE_TIME", 0.05)
+
+    def hangs(request: bytes, shown: Figures) -> bytes:
+        assert may_go_on.wait(20)
+        return b""
+
+    monkeypatch.setattr(service, "_respond", hangs)
+
+    async def scenario() -> None:
+        async with both() as house:
+            assert await house.scrape() == await house.scrape() == b""
+            assert await house.ask() == HAPPY
+            may_go_on.set()
+
+    run(scenario())
 
 
 def test_the_switch_interval_is_what_it_was() -> None:
