@@ -7,6 +7,7 @@ It knows the setup, names the client of each request, and counts and logs what h
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, cast
@@ -28,7 +29,13 @@ from fingerd_sd.serving.web.http.connections import Connections
 from fingerd_sd.serving.web.replies import for_client
 from fingerd_sd.serving.web.site import ALLOWED, Identity, Site
 
+log = logging.getLogger(__name__)
+
 MAX_TARGET = 8190  # octets: RFC 9112 §3 wants 8,000
+NAMELESS = (
+    "A request came by a proxy's socket with neither Forwarded nor X-Forwarded-For: such clients"
+    " count as the proxy itself, which on a socket in /run is this machine; let the proxy send one"
+)
 CLOSE = 2.0  # seconds that the sources get to close what they keep open, at the exit
 
 # Called once for each request: the answer, the client, octets sent, microseconds it took.
@@ -67,6 +74,7 @@ class Web:
         self._loop = loop
         self._floor = Floor(loop)
         self._limited = LimitedLog(loop)
+        self._warned = False
         self._setup = setup
         self._site = self._site_of(setup)
         self._connections = Connections(loop, self, setup.limits)
@@ -163,6 +171,9 @@ class Web:
             if proxied:
                 told = headers.getall("Forwarded", ()), headers.getall("X-Forwarded-For", ())
                 peer = self._setup.proxies.client(connection.peer, *told)
+                if peer == connection.peer and not self._warned:
+                    self._warned = True
+                    log.warning(NAMELESS, extra={"event": "CONFIG_WARNING"})
             else:
                 peer = connection.peer
             client = policy.client(peer)

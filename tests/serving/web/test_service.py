@@ -66,12 +66,18 @@ def test_a_trusted_proxy_says_who_the_client_is(unix: bool) -> None:
     visits(scenario, audiences=[LOCAL, OFFICE], unix=unix, trusted=trusted)
 
 
-def test_a_proxy_that_names_nobody_is_on_this_machine() -> None:
+def test_a_proxy_that_names_nobody_is_on_this_machine_and_that_is_told_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async def scenario(it: Visited) -> None:
-        assert (await it.get("/~alice.json")).json["office"] == "Hill 016"
-        assert it.logged[-1][1].address == "local"
+        await it.get("/~alice.json", "X-Forwarded-For: 198.51.100.7")
+        assert "neither Forwarded nor" not in caplog.text
+        for _ in range(2):
+            assert (await it.get("/~alice.json")).json["office"] == "Hill 016"
+            assert it.logged[-1][1].address == "local"
 
     visits(scenario, audiences=[LOCAL], unix=True)
+    assert caplog.text.count("neither Forwarded nor X-Forwarded-For") == 1
 
 
 @pytest.mark.parametrize(
