@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ..helpers import needs
-from . import first, peers, run
+from . import first, pages, peers, run
 from .build import compiled
 
 PARTS = (
@@ -59,6 +59,13 @@ def test_a_quick_run_measures_every_server_and_writes_the_report(tmp_path: Path)
         "Scale",
     ):
         assert heading in report
+
+
+def test_what_a_page_costs_is_measured_beside_a_bare_handler() -> None:
+    needs.modules("aiohttp", "jinja2", "systemd")
+    found = pages.measure(rounds=1, count=8, log=False)
+    assert {"kept", "first", "bare", "kept_ratio", "first_ratio"} == set(found)
+    assert all(value > 0 for value in found.values())
 
 
 def test_the_load_generator_refuses_what_is_no_loopback_address(tmp_path: Path) -> None:

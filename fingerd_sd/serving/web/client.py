@@ -29,6 +29,8 @@ from fingerd_sd.policy.audience import Address, Network
 # in no audience but those of everybody, and all who are hidden share one rate.
 HIDDEN = "0.0.0.0"
 
+MAX_TOLD = 4096  # characters of all values of a header: some thirty proxies
+
 _WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]++"  # a token of RFC 9110 §5.6.2
 _PAIR = re.compile(  # the value may hold ":" and brackets without quotes, as many proxies send it
     rf"[ \t]*+(?:({_WORD})=(?:((?:{_WORD}|[:\[\]])++)"
@@ -65,9 +67,9 @@ class Proxies:
         """
         said = set()
         if forwarded:
-            said.add(self._client(list(_forwarded(",".join(forwarded)))))
+            said.add(self._client(list(_forwarded(_joined(forwarded)))))
         if others:
-            said.add(self._client([node.strip(" \t") for node in ",".join(others).split(",")]))
+            said.add(self._client([node.strip(" \t") for node in _joined(others).split(",")]))
         if len(said) > 1:
             raise UnclearError("Forwarded and X-Forwarded-For name different clients")
         return said.pop() if said else peer
@@ -87,6 +89,14 @@ class Proxies:
 
     def _holds(self, address: Address) -> bool:
         return any(address.version == net.version and address in net for net in self._networks)
+
+
+def _joined(values: Sequence[str]) -> str:
+    """Return the values of a header as one: RFC 9110 §5.3. Raises UnclearError."""
+    value = ",".join(values)
+    if len(value) > MAX_TOLD:
+        raise UnclearError("names too many")
+    return value
 
 
 def _forwarded(value: str) -> Iterator[str]:

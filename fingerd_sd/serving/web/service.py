@@ -24,7 +24,7 @@ from fingerd_sd.serving.waiting.floor import Floor
 from fingerd_sd.serving.waiting.limited import LimitedLog
 from fingerd_sd.serving.web.asking import Asking
 from fingerd_sd.serving.web.client import HIDDEN, Proxies, UnclearError
-from fingerd_sd.serving.web.http.connection import Connection, State
+from fingerd_sd.serving.web.http.connection import Connection
 from fingerd_sd.serving.web.http.connections import Connections
 from fingerd_sd.serving.web.replies import for_client
 from fingerd_sd.serving.web.site import ALLOWED, Identity, Site
@@ -162,9 +162,8 @@ class Web:
         """Return the response to `request`; see connections.Answers."""
         connection = cast(Connection, request.protocol)
         started = self._loop.time()
-        connection.turn(State.ANSWER)
         headers, raw, policy = request.headers, request.raw_path, self._setup.policy
-        proxied = not connection.key
+        proxied = self._setup.proxies.trust(connection.peer)  # a reload may have changed that
         # Behind an upgrade that is declined, aiohttp 3.11 reads no other request.
         ends = connection.over or request.can_read_body or "Upgrade" in headers
         try:
@@ -186,7 +185,8 @@ class Web:
                 reply = self._site.sentence("text", 429, LIMITED, LIMIT)
             elif not (fault := _fault_of(request)):
                 accept = ",".join(headers.getall("Accept", ()))
-                per_client[client.key] += proxied
+                if proxied:
+                    per_client[client.key] += 1
                 try:
                     reply = await self._site.reply(request.method, raw, accept, client, started)
                 finally:

@@ -26,6 +26,7 @@ from fingerd_sd.serving.web.forms.values import Form
 
 Page: TypeAlias = Literal["user", "people", "feed", "style", "webfinger", "none"]
 
+MAX_ACCEPT = 1024  # characters: browsers send 150
 OF_USER: tuple[Form, ...] = ("html", "text", "json", "vcard")
 OF_PEOPLE: tuple[Form, ...] = ("html", "text", "json")
 _SUFFIXES: dict[str, Form] = {".txt": "text", ".json": "json", ".vcf": "vcard"}
@@ -101,12 +102,8 @@ def target_of(raw: str) -> Target:
     return Target("user", user, form) if user else Target("none")
 
 
-@lru_cache(256)
-def preferred(accept: str, forms: tuple[Form, ...]) -> Form:
-    """Return which of `forms` a client prefers that sends `accept`, its Accept headers joined by
-    commas; the first where it does not say, or knows none of them. RFC 9110 §12.5.1: the most
-    specific range that names a form decides on its quality.
-    """
+@lru_cache(256)  # of MAX_ACCEPT at the most
+def _preferred(accept: str, forms: tuple[Form, ...]) -> Form:
     best: dict[Form, tuple[int, float]] = {}
     for item in accept.split(","):
         kind, *parameters = (part.strip(" \t") for part in item.split(";"))
@@ -119,3 +116,11 @@ def preferred(accept: str, forms: tuple[Form, ...]) -> Form:
             best[form] = max(best.get(form, (-1, 0.0)), (specific, quality))
     liked = max(forms, key=lambda form: best.get(form, (0, 0.0))[1])
     return liked if best.get(liked, (0, 0.0))[1] > 0 else forms[0]
+
+
+def preferred(accept: str, forms: tuple[Form, ...]) -> Form:
+    """Return which of `forms` a client prefers that sends `accept`, its Accept headers joined by
+    commas, of which the first MAX_ACCEPT characters are read; the first form where it does not say,
+    or knows none of them. RFC 9110 §12.5.1: the most specific range that names a form decides.
+    """
+    return _preferred(accept[:MAX_ACCEPT], forms)

@@ -8,7 +8,7 @@ from contextlib import suppress
 import pytest
 
 from fingerd_sd.policy.rules import Policy
-from fingerd_sd.serving.web.client import HIDDEN, Proxies, UnclearError
+from fingerd_sd.serving.web.client import HIDDEN, MAX_TOLD, Proxies, UnclearError
 
 from ...helpers.houses import networks
 
@@ -192,5 +192,13 @@ def test_a_long_header_takes_no_long_time(filler: str) -> None:
     """As long as a head may be: a test that hangs is ended by faulthandler_timeout."""
     for value in (filler * 32768, f"for={filler * 32768}", f'for="{filler * 32768}'):
         for read in (of_forwarded, of_other):
-            with suppress(UnclearError):
-                read(value)
+            for text in (value[:MAX_TOLD], value):
+                with suppress(UnclearError):
+                    read(text)
+
+
+def test_whoever_names_very_many_names_nobody() -> None:
+    for read, node in ((of_forwarded, "for=198.51.100.7,"), (of_other, "198.51.100.7,")):
+        assert read(node * (MAX_TOLD // len(node))) == "198.51.100.7"
+        with pytest.raises(UnclearError):
+            read(node * (MAX_TOLD // len(node) + 1))

@@ -524,6 +524,20 @@ def test_a_new_setup_holds_from_the_next_request_and_closes_the_old_sources() ->
     visits(scenario, old)
 
 
+def test_a_proxy_that_is_trusted_no_longer_is_not_believed_on_an_old_connection() -> None:
+    header = "X-Forwarded-For: 198.51.100.7"
+
+    async def scenario(it: Visited) -> None:
+        async with await it.connect() as visitor:
+            await visitor.ask("/~moshez", header)
+            assert it.logged[-1][1].address == "198.51.100.7"
+            it.web.use(setup_of(static(VILLAGE), visited=it))
+            await visitor.ask("/~moshez", header)
+            assert it.logged[-1][1].address == "127.0.0.1"
+
+    visits(scenario, trusted=networks("127.0.0.0/8"))
+
+
 def test_the_status_has_the_trouble_of_the_sources() -> None:
     class Troubled(Told):
         trouble = "the site is down"

@@ -76,6 +76,7 @@ def test_the_form_is_that_of_the_suffix(target: str, kind: str) -> None:
         ("TEXT/PLAIN;Q=1.0", "text/plain"),
         (", ,;;=,text/plain;q=x", "text/plain"),
         ("*/*;q=0", "text/html"),
+        (f"{'a/b,' * 5000}text/plain", "text/html"),
     ],
 )
 def test_without_a_suffix_the_form_is_what_the_client_prefers(accept: str, kind: str) -> None:

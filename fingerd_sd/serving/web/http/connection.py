@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from enum import Enum
+from enum import IntEnum
 from http import HTTPStatus
 from typing import Any, Protocol, cast
 
@@ -25,7 +25,7 @@ MAX_DROPPED = 1 << 20  # octets that may come after the last answer
 FOREVER = 86400.0  # seconds: the keeper's deadlines are shorter
 
 
-class State(Enum):
+class State(IntEnum):
     """What a connection waits for: the head of a request, its answer, the next request, or only for
     the client to end. Only NEXT does not keep the process from leaving.
     """
@@ -114,11 +114,11 @@ class Connection(web.RequestHandler):
     def _go_on(self) -> None:
         """Hand the next head to aiohttp if it has come."""
         head = self._heads.next()
-        begun = head is not None or (self._heads and not self.ended)
-        if self.state is State.NEXT and begun:
-            self.turn(State.HEAD)
         if head is None:
+            if self.state is State.NEXT and self._heads and not self.ended:
+                self.turn(State.HEAD)
             return
+        self.turn(State.ANSWER)
         if isinstance(head, Refusal):
             self.refuse(*head)
             return
@@ -161,8 +161,6 @@ class Connection(web.RequestHandler):
         message: str | None = None,
     ) -> web.Response:
         """Return the answer where there was no request, or a bug; as web.RequestHandler does."""
-        if self.state is State.HEAD:
-            self.turn(State.ANSWER)
         if status >= 500:
             extra = {"event": "INTERNAL_ERROR"}
             log.error("Internal error: %s", exc, exc_info=exc, extra=extra)
