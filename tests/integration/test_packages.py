@@ -72,9 +72,10 @@ EXAMPLES = {f"{DOC}/{path.relative_to(TREE / 'units')}" for path in TREE.glob("u
 EXAMPLES |= {f"{DOC}/{path.name}" for path in TREE.glob("packaging/example/*.toml")}
 
 # What the package fingerd-sd-web has, and no other.
+WEB_SOCKET = "/usr/lib/systemd/system/finger-web.socket"
 WEB_FILES = {
     "/usr/lib/systemd/system/finger-web.service",
-    "/usr/lib/systemd/system/finger-web.socket",
+    WEB_SOCKET,
     "/usr/lib/sysusers.d/fingerd-sd-web.conf",
     "/usr/share/man/man5/finger-web.service.5",
     "/usr/share/man/man5/finger-web.socket.5",
@@ -193,7 +194,7 @@ def test_a_debian_package_is_the_same_octets_wherever_it_is_built(name: str) -> 
 
 
 def test_the_spec_makes_a_package_with_the_files(tmp_path: Path) -> None:
-    needs.programs("rpmbuild", "rpm")
+    needs.programs("rpmbuild", "rpm", "bsdtar")
     (tmp_path / "SOURCES").mkdir()
     shutil.copy(source(), tmp_path / "SOURCES")
     (tmp_path / "macros").write_text(MACROS)
@@ -211,6 +212,7 @@ def test_the_spec_makes_a_package_with_the_files(tmp_path: Path) -> None:
     assert files >= WEB_EXAMPLES
     assert "fingerd-sd = " in run("rpm", "-qRp", web)
     assert "restart finger-web.service" in run("rpm", "-qp", "--scripts", web)
+    assert "SocketGroup=fingerd-web\n" in run("bsdtar", "-xOf", web, f".{WEB_SOCKET}")
     assert run("rpm", "-qcp", package) == "/etc/fingerd-sd/fingerd.toml\n"
     scripts = run("rpm", "-qp", "--scripts", package)
     assert "post finger.socket finger.service finger-publish.socket" in scripts
@@ -253,6 +255,7 @@ def test_the_pkgbuild_makes_a_package_with_the_files(workshop: Path) -> None:
     is_split({f"/{name}" for name in listed}, {f"/{name}" for name in files})
     assert {f"/{name}" for name in files} >= WEB_EXAMPLES
     assert "depend = fingerd-sd=" in run("tar", "-xOf", web, ".PKGINFO")
+    assert "SocketGroup=http\n" in run("tar", "-xOf", web, WEB_SOCKET.removeprefix("/"))
     assert "usr/share/licenses/fingerd-sd/LICENSE" in listed
     about = run("tar", "-xOf", package, ".PKGINFO")
     assert "backup = etc/fingerd-sd/fingerd.toml" in about
