@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ..helpers import needs
-from . import first, pages, peers, run
+from . import beside, first, pages, peers, run
 from .build import compiled
 
 PARTS = (
@@ -66,6 +66,14 @@ def test_what_a_page_costs_is_measured_beside_a_bare_handler() -> None:
     found = pages.measure(rounds=1, count=8, log=False)
     assert {"kept", "first", "bare", "kept_ratio", "first_ratio"} == set(found)
     assert all(value > 0 for value in found.values())
+
+
+def test_finger_answers_beside_a_web_that_has_all_it_can_take() -> None:
+    needs.modules("aiohttp", "jinja2", "systemd")
+    found = beside.rounds(1, 64)
+    assert len(found) == 4
+    for kind, results in found.items():
+        assert [(sample.ok, sample.bad) for sample, _ in results] == [(64, 0)], kind
 
 
 def test_the_load_generator_refuses_what_is_no_loopback_address(tmp_path: Path) -> None:
