@@ -174,4 +174,5 @@ def test_a_client_that_goes_away_meanwhile_does_no_harm() -> None:
         for _ in range(5):
             await asyncio.sleep(0)
 
-    visits(scenario, Told(None))
+    # Its end is noticed when the answer is due.
+    visits(scenario, Told(None), limits=Limits(miss_time=FLOOR, answer_timeout=0.5))
