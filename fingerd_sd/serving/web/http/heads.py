@@ -23,8 +23,8 @@ MAX_HEADERS = 128  # of one head
 
 NO_REQUEST = "This is no request of HTTP/1.1"
 _END = b"\r\n\r\n"
-_METHOD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]")  # a character of a token: RFC 9110 §5.6.2
-_LINE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++ [!-~\x80-\xff]++ HTTP/([0-9])\.[0-9]\r\n")
+_METHOD = re.compile(rb"[A-Z-]{1,32}+(?: |\Z)")  # methods are case-sensitive: RFC 9110 §9.1
+_LINE = re.compile(rb"[A-Z-]{1,32}+ [!-~\x80-\xff]++ HTTP/([0-9])\.[0-9]\r\n")
 
 
 class Refusal(NamedTuple):
@@ -81,7 +81,7 @@ class Heads:
         if not self._line:
             line = octets.find(b"\n", 0, size) + 1
             whole = _LINE.fullmatch(octets, 0, line) if line else None
-            if whole is None and (line or not _METHOD.match(octets)):
+            if whole is None and (line or not _METHOD.match(octets, 0, size)):
                 return BAD
             if whole is not None and whole[1] != b"1":
                 return OTHER_VERSION
