@@ -215,12 +215,13 @@ class Web:
             else:
                 status, why, result = 429, LIMITED, LIMIT
         reply = self._site.sentence("text", status, why, result)
-        connection.noted = Noted(client, result, "", "", now)
+        line = connection.line.decode("utf-8", "surrogateescape")
+        connection.noted = Noted(client, result, "", line, now)
         response = web.Response(status=status, headers=reply.headers, body=reply.body)
         response.force_close()
         return response
 
-    def sent(self, connection: Connection, response: web.StreamResponse) -> None:
+    def sent(self, connection: Connection, octets: int) -> None:
         """Count and log a request; see connections.Answers."""
         noted: Noted | None = connection.noted
         if noted is None:
@@ -235,7 +236,7 @@ class Web:
             query = shown_of(noted.raw.encode("utf-8", "surrogateescape"))
             answer = Answer(b"", noted.result, query, noted.source)
             usec = int((self._loop.time() - noted.started) * 1e6)
-            self._setup.request_log(answer, noted.client, response.body_length, usec)
+            self._setup.request_log(answer, noted.client, octets, usec)
 
 
 def _fault_of(request: web.BaseRequest) -> tuple[int, str] | None:

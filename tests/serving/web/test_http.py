@@ -119,7 +119,8 @@ def test_a_shape_gets_the_status_of_its_rfc_and_the_connection_ends(shape: str) 
     async def scenario() -> bytes:
         async with visiting(static(VILLAGE)) as it:
             got = await it.raw(octets)
-            assert [answer.result for answer, *_ in it.logged] != []
+            assert sum(sent for _, _, sent in it.logged) == len(got)
+            assert all(answer.query for answer, *_ in it.logged)
             return got
 
     got = asyncio.run(scenario())

@@ -21,6 +21,7 @@ from fingerd_sd.serving.web.http.heads import BAD, MAX_HEAD, Heads, Refusal
 log = logging.getLogger(__name__)
 
 LINGER = 2.0  # seconds for which aiohttp waits for the rest of a body that nobody reads
+MAX_LINE = 2048  # octets of a line that is no request's, for the log
 MAX_DROPPED = 1 << 20  # octets that may come after the last answer
 FOREVER = 86400.0  # seconds: the keeper's deadlines are shorter
 
@@ -45,8 +46,8 @@ class Keeper(Protocol):
     def refused(self, connection: Connection, status: int, why: str) -> web.Response:
         """Return the answer to what is no request. `why`: a sentence, for the client."""
 
-    def sent(self, connection: Connection, response: web.StreamResponse) -> None:
-        """`response` has been sent, or at least tried to."""
+    def sent(self, connection: Connection, octets: int) -> None:
+        """A response of so many octets, the head included, has been sent, or at least tried to."""
 
     def gone(self, connection: Connection) -> None:
         """The connection is closed."""
@@ -61,7 +62,7 @@ class Connection(web.RequestHandler):
     """
 
     __slots__ = (
-        *("_ending", "_flooded", "_heads", "_keeper", "_last", "_pending"),
+        *("_ending", "_flooded", "_given", "_heads", "_keeper", "_last", "_pending"),
         *("ended", "key", "noted", "over", "peer", "state"),
     )
 
@@ -86,6 +87,7 @@ class Connection(web.RequestHandler):
         self.state = State.HEAD
         self._keeper = keeper
         self._heads = Heads()
+        self._given = b""  # the head that aiohttp has now
         self._pending = False  # whether aiohttp has a request that is not answered yet
         self._flooded = False  # whether too much has come meanwhile
         self._last = False  # whether the last answer has gone
@@ -96,6 +98,11 @@ class Connection(web.RequestHandler):
         """Wait for something else."""
         before, self.state = self.state, state
         self._keeper.turned(self, before)
+
+    @property
+    def line(self) -> bytes:
+        """The first line of the request that has come, or of what has come of it."""
+        return (self._given or self._heads.begun(MAX_LINE)).partition(b"\r")[0]
 
     def data_received(self, data: bytes) -> None:
         """Take octets; asyncio.Protocol.data_received."""
@@ -122,7 +129,7 @@ class Connection(web.RequestHandler):
         if isinstance(head, Refusal):
             self.refuse(*head)
             return
-        self._pending = True
+        self._given, self._pending = head, True
         try:
             super().data_received(head)
         except ValueError:  # yarl's, of what is no address
@@ -140,8 +147,8 @@ class Connection(web.RequestHandler):
 
     def log_access(self, request: web.BaseRequest, response: web.StreamResponse, time: Any) -> None:
         """Note that `response` has gone; aiohttp calls this once for each, whatever came of it."""
-        self._pending = False
-        self._keeper.sent(self, response)
+        self._given, self._pending = b"", False
+        self._keeper.sent(self, response.body_length)
         if self.transport is None or self.transport.is_closing():
             return
         if response.keep_alive and not self._flooded:
@@ -195,9 +202,10 @@ class Connection(web.RequestHandler):
         lines = [f"HTTP/1.1 {response.status} {response.reason}"]
         lines += [f"{name}: {value}" for name, value in response.headers.items()]
         lines += [f"Content-Length: {len(octets)}", "Connection: close", "", ""]
+        octets = "\r\n".join(lines).encode() + octets
         if isinstance(self.transport, asyncio.Transport):
-            self.transport.write("\r\n".join(lines).encode() + octets)
-        self._keeper.sent(self, response)
+            self.transport.write(octets)
+        self._keeper.sent(self, len(octets))
         self._linger()
 
     def _linger(self) -> None:

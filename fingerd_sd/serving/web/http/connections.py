@@ -39,8 +39,8 @@ class Answers(Protocol):
     def refused(self, connection: Connection, status: int, why: str) -> web.Response:
         """Return the response to what is no request. `why`: a sentence, for the client."""
 
-    def sent(self, connection: Connection, response: web.StreamResponse) -> None:
-        """`response` has been sent, or at least tried to."""
+    def sent(self, connection: Connection, octets: int) -> None:
+        """A response of so many octets, the head included, has been sent, or at least tried to."""
 
     def key_of(self, peer: str) -> str:
         """Return for whom a connection from `peer` counts; "": for nobody, it is a proxy's."""
@@ -171,10 +171,10 @@ class Connections:
         """Return the response to what is no request; see Answers."""
         return self.answers.refused(connection, status, why)
 
-    def sent(self, connection: Connection, response: web.StreamResponse) -> None:
-        """`response` has been sent; see Answers."""
+    def sent(self, connection: Connection, octets: int) -> None:
+        """A response has been sent; see Answers."""
         self.active_at = self._loop.time()
-        self.answers.sent(connection, response)
+        self.answers.sent(connection, octets)
 
     def turned(self, connection: Connection, before: State) -> None:
         """`connection` waits for something else than `before`."""

@@ -59,6 +59,10 @@ class Heads:
         """Take more of what the client sends."""
         self._octets += octets
 
+    def begun(self, most: int) -> bytes:
+        """Return the first octets of what is left, at most so many."""
+        return bytes(self._octets[:most])
+
     def rest(self) -> bytes:
         """Return all that is left, and forget it."""
         rest, self._octets = bytes(self._octets), bytearray()
