@@ -100,6 +100,8 @@ def test_ruby_webfinger_and_an_openid_connect_client_read_it(port: int) -> None:
 
 def test_webfinger_js_reads_it(port: int) -> None:
     needs.programs("node")
+    if not (TOOLS / "webfinger.js").exists():
+        needs.cannot_run("missing: webfinger.js; make pages")
     client = str(HERE / "clients.cjs")
     read = read_by("node", client, f"localhost:{port}", NODE_PATH=str(TOOLS))
     assert read["alice"]["subject"] == "acct:alice@localhost"
