@@ -65,8 +65,9 @@ FOREIGN = {
     "fingerd_sd.sources.web.text": {"lxml"},
     "fingerd_sd.serving.web.http.connection": {"aiohttp"},
     "fingerd_sd.serving.web.http.connections": {"aiohttp"},
+    "fingerd_sd.serving.web.http.pieces": {"aiohttp", "multidict"},
     "fingerd_sd.serving.web.replies": {"multidict"},
-    "fingerd_sd.serving.web.service": {"aiohttp"},
+    "fingerd_sd.serving.web.service": {"aiohttp", "multidict"},
     "fingerd_sd.serving.web.webfinger": {"idna"},
 }
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, cast
 
 from aiohttp import web
+from multidict import CIMultiDictProxy
 
 from fingerd_sd.config.mistakes import Mistake
 from fingerd_sd.config.server import Limits
@@ -26,12 +27,12 @@ from fingerd_sd.serving.web.asking import Asking
 from fingerd_sd.serving.web.client import HIDDEN, Proxies, UnclearError
 from fingerd_sd.serving.web.http.connection import Connection
 from fingerd_sd.serving.web.http.connections import Connections
+from fingerd_sd.serving.web.http.pieces import response_of
 from fingerd_sd.serving.web.replies import for_client
 from fingerd_sd.serving.web.site import ALLOWED, Identity, Site
 
 log = logging.getLogger(__name__)
 
-MAX_TARGET = 8190  # octets: RFC 9112 §3 wants 8,000
 NAMELESS = (
     "A request came by a proxy's socket with neither Forwarded nor X-Forwarded-For: such clients"
     " count as the proxy itself, which on a socket in /run is this machine; let the proxy send one"
@@ -167,15 +168,8 @@ class Web:
         # Behind an upgrade that is declined, aiohttp 3.11 reads no other request.
         ends = connection.over or request.can_read_body or "Upgrade" in headers
         try:
-            if proxied:
-                told = headers.getall("Forwarded", ()), headers.getall("X-Forwarded-For", ())
-                peer = self._setup.proxies.client(connection.peer, *told)
-                if peer == connection.peer and not self._warned:
-                    self._warned = True
-                    log.warning(NAMELESS, extra={"event": "CONFIG_WARNING"})
-            else:
-                peer = connection.peer
-            client = policy.client(peer)
+            peer = connection.peer
+            client = policy.client(self._named(peer, headers) if proxied else peer)
         except UnclearError as error:
             client = policy.client(HIDDEN)
             reply = self._site.sentence("text", 400, f"The proxy's word is unclear: {error}", BAD)
@@ -183,7 +177,10 @@ class Web:
             per_client, most = self._connections.per_client, self._setup.limits.max_per_client
             if connection.over or (proxied and per_client[client.key] >= most):
                 reply = self._site.sentence("text", 429, LIMITED, LIMIT)
-            elif not (fault := _fault_of(request)):
+            elif _has_no_host(request):
+                reply = self._site.sentence("text", 400, "The request has to name one host", BAD)
+                ends = True
+            else:
                 accept = ",".join(headers.getall("Accept", ()))
                 if proxied:
                     per_client[client.key] += 1
@@ -192,15 +189,21 @@ class Web:
                 finally:
                     if proxied:
                         self._connections.less(client.key)
-            else:
-                reply = self._site.sentence("text", *fault, BAD)
-                ends = True
         connection.noted = Noted(client, reply.result, reply.source, raw, started)
         status, more = for_client(reply, headers.get("If-None-Match"), self._loop.time())
-        response = web.Response(status=status, headers=more, body=reply.body)
+        response = response_of(status, more, reply.body, request.method)
         if ends or request.method not in ALLOWED or self._connections.draining:
             response.force_close()
         return response
+
+    def _named(self, peer: str, headers: CIMultiDictProxy[str]) -> str:
+        """Return the client for whom a trusted proxy at `peer` asks. Raises UnclearError."""
+        told = headers.getall("Forwarded", ()), headers.getall("X-Forwarded-For", ())
+        named = self._setup.proxies.client(peer, *told)
+        if named == peer and not self._warned:
+            self._warned = True
+            log.warning(NAMELESS, extra={"event": "CONFIG_WARNING"})
+        return named
 
     def refused(self, connection: Connection, status: int, why: str) -> web.Response:
         """Return the response to what is no request; see connections.Answers. It counts against the
@@ -239,10 +242,6 @@ class Web:
             self._setup.request_log(answer, noted.client, octets, usec)
 
 
-def _fault_of(request: web.BaseRequest) -> tuple[int, str] | None:
-    """Return status and sentence for a request that HTTP/1.1 does not allow; None: it does."""
-    if len(request.raw_path) > MAX_TARGET:
-        return 414, "The address is too long"
-    if request.version.minor and len(request.headers.getall("Host", ())) != 1:
-        return 400, "The request has to name one host"  # RFC 9112 §3.2
-    return None
+def _has_no_host(request: web.BaseRequest) -> bool:
+    """Whether the request does not name one host, as HTTP/1.1 has it: RFC 9112 §3.2."""
+    return request.version.minor > 0 and len(request.headers.getall("Host", ())) != 1

@@ -11,6 +11,7 @@ from fingerd_sd.serving.web.http.heads import (
     LONG_LINE,
     MAX_HEAD,
     MAX_HEADERS,
+    MAX_LINE,
     OTHER_VERSION,
     Heads,
     Refusal,
@@ -53,6 +54,7 @@ def taken(octets: bytes, piece: int = 0) -> list[bytes | Refusal]:
         (b"get / HTTP/1.1\r\n", [BAD]),
         (b"G\xc5\xbb", [BAD]),
         (b"G" * 40, [BAD]),
+        (b"G" * 40 + b" / HTTP/1.1\r\n", [BAD]),
         (b"GET  / HTTP/1.1\r\n", [BAD]),
         (b"GET / HTTP/1.1 \r\n", [BAD]),
         (b"GET / x HTTP/1.1\r\n", [BAD]),
@@ -81,8 +83,10 @@ def test_what_is_too_large_is_refused_and_what_is_not_is_taken(piece: int) -> No
     assert taken(largest, piece) == [largest]
     assert taken(largest.replace(b"aa", b"aaa", 1), piece) == [LARGE]
     assert taken(start + b"a" * MAX_HEAD, piece) == [LARGE]
-    assert taken(b"GET /" + b"a" * MAX_HEAD, piece) == [LONG_LINE]
-    assert taken(b"GET /" + b"a" * MAX_HEAD + b" HTTP/1.1" + end, piece) == [LONG_LINE]
+    line = b"GET /" + b"a" * (MAX_LINE - 16) + b" HTTP/1.1"
+    assert taken(line + end, piece) == [line + end]
+    assert taken(line.replace(b"aa", b"aaa", 1) + end, piece) == [LONG_LINE]
+    assert taken(b"GET /" + b"a" * MAX_LINE, piece) == [LONG_LINE]
 
 
 def test_too_many_headers_are_refused_as_soon_as_they_are_too_many() -> None:

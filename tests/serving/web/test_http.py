@@ -21,8 +21,9 @@ from ...helpers.houses import VILLAGE, Told, static
 
 needs.modules("aiohttp", "jinja2")
 from fingerd_sd.serving.web.http import connections  # noqa: E402  # where these are there
-from fingerd_sd.serving.web.http.connection import LINGER  # noqa: E402
+from fingerd_sd.serving.web.http.connection import LINGER, State  # noqa: E402
 from fingerd_sd.serving.web.http.heads import MAX_HEAD  # noqa: E402
+from fingerd_sd.serving.web.http.pieces import PIECE  # noqa: E402
 
 from ...helpers.visits import PATIENCE, Visited, visiting  # noqa: E402
 
@@ -300,6 +301,44 @@ def test_an_answer_that_the_client_does_not_take_is_given_up() -> None:
                     await asyncio.sleep(0.001)
 
     visits(scenario, limits=Limits(answer_timeout=1000))
+
+
+@pytest.mark.parametrize("target", ["/~longtext", "/~longtext.txt"])
+def test_a_large_body_comes_whole(target: str) -> None:
+    async def scenario(it: Visited) -> None:
+        async with await it.connect() as visitor:
+            for _ in range(2):
+                whole = await visitor.ask(target)
+                assert (whole.status, len(whole.body) > 8 * PIECE) == (200, True)
+                head = await visitor.ask(target, method="HEAD")
+                assert head.headers["Content-Length"] == str(len(whole.body))
+                tag = f"If-None-Match: {whole.headers['ETag']}"
+                assert (await visitor.ask(target, tag)).status == 304
+            assert it.logged[0][2] == len(whole.octets)
+
+    visits(scenario)
+
+
+def test_of_a_large_body_that_nobody_takes_little_is_kept() -> None:
+    async def scenario() -> None:
+        async with visiting(static(VILLAGE), unix=True) as it, await it.connect() as visitor:
+            visitor.writer.transport.pause_reading()  # type: ignore[attr-defined]  # it can
+            visitor.writer.write(request(b"\r\n", b"GET /~longtext HTTP/1.1") * 40)
+            (connection,) = await taken(it)
+            for _ in range(200):
+                await asyncio.sleep(0)
+                if connection.transport is not None:
+                    assert connection.transport.get_write_buffer_size() <= 2 * PIECE
+            assert connection.state is State.ANSWER
+
+    asyncio.run(scenario())
+
+
+async def taken(it: Visited) -> list[Any]:
+    """Return the connections that are open, when there are some."""
+    while not it.web.open:
+        await asyncio.sleep(0)
+    return list(it.web._connections._all)
 
 
 # --- connections that are kept ---

@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from enum import IntEnum
 from http import HTTPStatus
 from typing import Any, Protocol, cast
 
 from aiohttp import web
 
+from fingerd_sd.directory.answer import MAX_SHOWN
+from fingerd_sd.serving.web.http.ending import Rest
 from fingerd_sd.serving.web.http.heads import BAD, MAX_HEAD, Heads, Refusal
+from fingerd_sd.serving.web.http.pieces import PIECE
 
 log = logging.getLogger(__name__)
 
 LINGER = 2.0  # seconds for which aiohttp waits for the rest of a body that nobody reads
-MAX_LINE = 2048  # octets of a line that is no request's, for the log
-MAX_DROPPED = 1 << 20  # octets that may come after the last answer
 FOREVER = 86400.0  # seconds: the keeper's deadlines are shorter
 
 
@@ -94,6 +94,12 @@ class Connection(web.RequestHandler):
         self._ending: asyncio.Transport | None = None
         self.ended = False
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin; asyncio.Protocol.connection_made."""
+        if isinstance(transport, asyncio.WriteTransport):
+            transport.set_write_buffer_limits(PIECE)
+        super().connection_made(transport)
+
     def turn(self, state: State) -> None:
         """Wait for something else."""
         before, self.state = self.state, state
@@ -102,7 +108,7 @@ class Connection(web.RequestHandler):
     @property
     def line(self) -> bytes:
         """The first line of the request that has come, or of what has come of it."""
-        return (self._given or self._heads.begun(MAX_LINE)).partition(b"\r")[0]
+        return (self._given or self._heads.begun(MAX_SHOWN)).partition(b"\r")[0]
 
     def data_received(self, data: bytes) -> None:
         """Take octets; asyncio.Protocol.data_received."""
@@ -219,31 +225,10 @@ class Connection(web.RequestHandler):
         self.transport = None  # so that aiohttp, which is told that it is gone, does not close it
         self._ending = transport
         transport.resume_reading()
-        transport.set_protocol(_Rest(transport, self._closed))
+        transport.set_protocol(Rest(transport, self._closed))
         super().connection_lost(None)
         if transport.can_write_eof():
             transport.write_eof()
 
     def _closed(self) -> None:
         self._keeper.gone(self)
-
-
-class _Rest(asyncio.Protocol):
-    """What is left of a connection after its last answer: octets are dropped until it is closed, or
-    until they are too many.
-    """
-
-    def __init__(self, transport: asyncio.Transport, closed: Callable[[], None]) -> None:
-        self._transport = transport
-        self._closed = closed
-        self._dropped = 0  # octets
-
-    def data_received(self, data: bytes) -> None:
-        """Drop octets; asyncio.Protocol.data_received."""
-        self._dropped += len(data)
-        if self._dropped > MAX_DROPPED:
-            self._transport.abort()
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        """Note the end; asyncio.Protocol.connection_lost."""
-        self._closed()

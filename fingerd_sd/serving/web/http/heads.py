@@ -19,6 +19,7 @@ from http import HTTPStatus
 from typing import NamedTuple
 
 MAX_HEAD = 32768  # octets of a head: other sites' cookies may come too
+MAX_LINE = 8192  # octets of the request-line: RFC 9112 §3 wants 8,000
 MAX_HEADERS = 128  # of one head
 
 NO_REQUEST = "This is no request of HTTP/1.1"
@@ -84,13 +85,13 @@ class Heads:
         size = end + len(_END) if end >= 0 else len(octets)
         if not self._line:
             line = octets.find(b"\n", 0, size) + 1
+            if (line or size) > MAX_LINE:
+                return LONG_LINE
             whole = _LINE.fullmatch(octets, 0, line) if line else None
             if whole is None and (line or not _METHOD.match(octets, 0, size)):
                 return BAD
             if whole is not None and whole[1] != b"1":
                 return OTHER_VERSION
-            if size > MAX_HEAD and not 0 < line <= MAX_HEAD:
-                return LONG_LINE
             self._line = line > 0
         if size > MAX_HEAD or octets.count(b"\n", 0, size) > MAX_HEADERS + 2:
             return LARGE
