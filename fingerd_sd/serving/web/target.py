@@ -93,6 +93,7 @@ def target_of(raw: str) -> Target:
     for suffix, named in _SUFFIXES.items():
         if name.endswith(suffix):
             name, form = name.removesuffix(suffix), named
+            break
     user = unquote_to_bytes(name.encode("utf-8", "surrogateescape"))
     try:
         if not is_printable(user.decode()):
