@@ -34,9 +34,7 @@ if TYPE_CHECKING:
     from fingerd_sd.config.web import LinkTemplate
 
 ALLOWED = ("GET", "HEAD")
-STYLE_AGE = (
-    31_536_000  # seconds that a browser may keep the stylesheet: its address changes with it
-)
+STYLE_AGE = 31_536_000  # seconds for the stylesheet: its address changes with it
 NO_PAGE = "No such page"  # where no user could be either
 
 _OTHER = Target("none")

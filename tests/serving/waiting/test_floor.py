@@ -21,8 +21,9 @@ from fingerd_sd.protocol.entry import Absent, Text
 from fingerd_sd.serving.waiting import floor
 from fingerd_sd.serving.waiting.floor import Floor
 
+from ...helpers.held import Held
 from ...helpers.houses import Told, Waited, everyone, networks, ruip, static, village
-from ...helpers.wire import Serving, run, serving, turns, until
+from ...helpers.wire import run, serving, turns, until
 from ...helpers.wire_cases import BROKEN, HAPPY, LIMITED, NOBODY
 
 FLOOR = 0.02  # seconds
@@ -148,22 +149,6 @@ def test_of_very_many_all_leave_a_batch_at_a_turn(monkeypatch: pytest.MonkeyPatc
 # --- on a server: which answers are held ---
 
 
-class Held:
-    """Takes the place of a server's floor: answers leave when a test lets them."""
-
-    def __init__(self, house: Serving) -> None:
-        self.releases: list[Callable[[], None]] = []
-        house.server.floor.hold = self.hold  # type: ignore[method-assign]  # it stands in for it
-
-    def hold(self, release: Callable[[], None], since: float, floor: float) -> None:
-        assert floor == FLOOR
-        self.releases.append(release)
-
-    def let_go(self) -> None:
-        while self.releases:
-            self.releases.pop(0)()
-
-
 LIMITS = Limits(miss_time=FLOOR)
 HELLO = Text("hello")
 
@@ -182,7 +167,7 @@ def test_whatever_the_reason_an_answer_that_tells_of_nobody_is_held(
 ) -> None:
     async def scenario() -> None:
         async with serving(ruip(Told(says)), LIMITS) as house:
-            held = Held(house)
+            held = Held(house.server.floor, FLOOR)
             with house.connect() as peer:
                 await peer.send(b"alice\r\n")
                 await until(lambda: bool(held.releases))
@@ -208,7 +193,7 @@ def test_a_user_denied_to_the_audience_is_held_like_one_who_is_absent() -> None:
             Policy([inside, everyone()]), Directory(sources), asyncio.get_running_loop().time
         )
         async with serving(rules, LIMITS) as house:
-            held = Held(house)
+            held = Held(house.server.floor, FLOOR)
             with house.connect() as peer:
                 await peer.send(b"alice\r\n")
                 await until(lambda: bool(held.releases))
@@ -222,11 +207,11 @@ def test_a_user_denied_to_the_audience_is_held_like_one_who_is_absent() -> None:
 def test_who_is_found_is_answered_at_once_and_nobody_waits_where_no_source_does() -> None:
     async def scenario() -> None:
         async with serving(ruip(Waited(static({"alice": HELLO}))), LIMITS) as house:
-            held = Held(house)
+            held = Held(house.server.floor, FLOOR)
             assert await house.ask(b"alice\r\n") == b"hello\r\n"
             assert held.releases == []
         async with serving(village(), LIMITS) as house:
-            held = Held(house)
+            held = Held(house.server.floor, FLOOR)
             assert await house.ask(b"nobody\r\n") == NOBODY
             assert held.releases == []
 
@@ -239,7 +224,7 @@ def test_an_answer_is_kept_and_counted_when_it_leaves_and_not_before() -> None:
     async def scenario() -> None:
         source = Told(None, lifetime=60.0)
         async with serving(ruip(source, audiences=[everyone(rate=5)]), LIMITS) as house:
-            held = Held(house)
+            held = Held(house.server.floor, FLOOR)
             with house.connect() as first, house.connect() as second, house.connect() as third:
                 await first.send(b"alice\r\n")
                 await until(lambda: len(held.releases) == 1)
@@ -267,7 +252,7 @@ def test_an_empty_list_is_held_since_looking_for_the_hidden_takes_time() -> None
     async def scenario() -> None:
         lists = everyone()._replace(list="sessions")
         async with serving(ruip(Empty(None), audiences=[lists]), LIMITS) as house:
-            held = Held(house)
+            held = Held(house.server.floor, FLOOR)
             with house.connect() as peer:
                 await peer.send(b"\r\n")
                 await until(lambda: bool(held.releases))
@@ -302,7 +287,7 @@ def test_a_bug_in_one_release_costs_no_other(caplog: pytest.LogCaptureFixture) -
 def test_no_floor_holds_nobody() -> None:
     async def scenario() -> None:
         async with serving(ruip(Told(None)), Limits(miss_time=0)) as house:
-            held = Held(house)
+            held = Held(house.server.floor, FLOOR)
             assert await house.ask(b"alice\r\n") == NOBODY
             assert held.releases == []
 
@@ -312,7 +297,7 @@ def test_no_floor_holds_nobody() -> None:
 def test_those_who_wait_count_for_max_per_client() -> None:
     async def scenario() -> None:
         async with serving(ruip(Told(None)), LIMITS._replace(max_per_client=1)) as house:
-            held = Held(house)
+            held = Held(house.server.floor, FLOOR)
             with house.connect() as peer:
                 await peer.send(b"alice\r\n")
                 await until(lambda: bool(held.releases))
@@ -326,7 +311,7 @@ def test_those_who_wait_count_for_max_per_client() -> None:
 def test_a_drain_waits_for_those_who_wait() -> None:
     async def scenario() -> None:
         async with serving(ruip(Told(None)), LIMITS) as house:
-            held = Held(house)
+            held = Held(house.server.floor, FLOOR)
             with house.connect() as peer:
                 await peer.send(b"alice\r\n")
                 await until(lambda: bool(held.releases))
@@ -344,7 +329,7 @@ def test_what_is_held_and_takes_too_long_is_answered_all_the_same() -> None:
     async def scenario() -> None:
         limits = LIMITS._replace(answer_timeout=0.05)
         async with serving(ruip(Told(None)), limits) as house:
-            held = Held(house)
+            held = Held(house.server.floor, FLOOR)
             with house.connect() as peer:
                 await peer.send(b"alice\r\n")
                 assert await peer.receive() == BROKEN
@@ -359,7 +344,7 @@ def test_what_is_held_and_takes_too_long_is_answered_all_the_same() -> None:
 def test_octets_that_come_while_an_answer_is_held_do_not_cost_it(over: str) -> None:
     async def scenario() -> None:
         async with serving(ruip(Told(None)), LIMITS) as house:
-            held = Held(house)
+            held = Held(house.server.floor, FLOOR)
             with house.connect(over) as peer:
                 await peer.send(b"alice\r\n")
                 await until(lambda: bool(held.releases))

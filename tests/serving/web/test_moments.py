@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,6 +14,7 @@ from fingerd_sd.policy.audience import Audience
 from fingerd_sd.protocol.entry import Absent, Text
 
 from ...helpers import needs
+from ...helpers.held import Held
 from ...helpers.houses import VILLAGE, Told, networks, static
 
 needs.modules("aiohttp", "jinja2")
@@ -25,29 +25,13 @@ FINGER = "/.well-known/webfinger?resource="
 LISTING = Audience("here", networks("127.0.0.0/8"), list="sessions", rate=0, match_names=True)
 
 
-class Held:
-    """Takes the place of the floor: answers leave when a test lets them."""
-
-    def __init__(self, it: Visited) -> None:
-        self.releases: list[Callable[[], None]] = []
-        it.web._floor.hold = self.hold  # type: ignore[method-assign]  # it stands in for it
-
-    def hold(self, release: Callable[[], None], since: float, floor: float) -> None:
-        assert floor == FLOOR
-        self.releases.append(release)
-
-    def let_go(self) -> None:
-        while self.releases:
-            self.releases.pop(0)()
-
-
 def visits(scenario: Any, *sources: Any, **settings: Any) -> None:
     """Run `scenario(visited, held)` on `sources`."""
 
     async def run() -> None:
         settings.setdefault("limits", Limits(miss_time=FLOOR))
         async with visiting(*sources, **settings) as it:
-            await scenario(it, Held(it))
+            await scenario(it, Held(it.web._floor, FLOOR))
 
     asyncio.run(run())
 

@@ -75,10 +75,8 @@ class Heads:
         nothing more may be asked for.
         """
         octets = self._octets
-        if not self._seen and octets.startswith(
-            (b"\r", b"\n")
-        ):  # RFC 9112 §2.2: a robust server skips
-            octets[:] = octets.lstrip(b"\r\n")
+        if not self._seen and octets.startswith((b"\r", b"\n")):
+            octets[:] = octets.lstrip(b"\r\n")  # RFC 9112 §2.2: a robust server skips these
         if not octets:
             return None
         end = octets.find(_END, max(0, self._seen - 3))
