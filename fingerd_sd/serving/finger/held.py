@@ -15,15 +15,17 @@ import time
 from collections.abc import Coroutine
 from contextlib import suppress
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from fingerd_sd.directory.answer import FOUND, TIMEOUT, Answer
 from fingerd_sd.directory.ruip import Begun, Ruip, Timed
 from fingerd_sd.policy.rules import Client, Here
 from fingerd_sd.protocol.query import line_length
 from fingerd_sd.serving.finger.ending import linger, send_rest
-from fingerd_sd.serving.finger.keeper import Keeper
 from fingerd_sd.serving.finger.sockets import AT_ONCE, RECEIVE, connected_to, end_output, send_now
+
+if TYPE_CHECKING:
+    from fingerd_sd.serving.finger.keeper import Keeper
 
 
 class Asked(NamedTuple):
