@@ -56,7 +56,8 @@ def test_a_short_fuzz_finds_nothing(name: str, tmp_path: Path) -> None:
         found = tmp_path / "found"
         well, said = run.guided(target, limits, found, tmp_path / "reached")
         assert well, f"{said}\n{[path.read_bytes() for path in found.iterdir()]}"
-        assert run.figures(said).startswith(f"{target.runs:,} inputs")
+        # On a slow machine libFuzzer reads its corpus again, which counts as inputs too.
+        assert int(run.figures(said).split()[0].replace(",", "")) >= target.runs
     else:
         broke = blind.fuzz(target, target.runs // run.BLIND, SEED)
         assert broke is None, f"written to {keep(tmp_path, broke)}: {broke!r}"
