@@ -52,6 +52,25 @@ while [ $n -lt 300 ]; do
 done
 """
 RESTARTS = 5
+# A second server on the same machine, which answers otherwise, and clients with own addresses.
+SECOND = """
+set -e
+printf '[[source]]\ntype = "static"\nusers.moshez = "Well too"\n' > /run/second.toml
+systemd-run --quiet --unit=second systemd-socket-activate --listen=127.0.0.1:1080 --fdname=proxy \\
+    fingerd-sd serve --config /run/second.toml
+for last in $(seq 20 39); do ip -n far address add 192.0.2.$last/24 dev far; done
+sed -i -e '/server one/p' -e 's/server one 127.0.0.1:1079/server two 127.0.0.1:1080/' \\
+    /etc/haproxy/haproxy.cfg
+haproxy -c -f /etc/haproxy/haproxy.cfg
+systemctl restart haproxy.service
+"""
+EACH = f"""
+for last in $(seq 20 39); do
+    for time in 1 2 3 4; do
+        printf 'moshez\\r\\n' | ip netns exec far nc -w 30 -s 192.0.2.$last {HERE} 7979
+    done | sort -u
+done
+"""
 
 
 @pytest.fixture
@@ -107,3 +126,15 @@ def test_nobody_is_lost_while_the_service_restarts(balanced: Finger) -> None:
     )
     assert machine.run("cat", "/run/answers").stdout == "Happy and well\r\n" * 300
     assert len(pids) == RESTARTS
+
+
+def test_all_queries_of_a_client_go_to_one_server(balanced: Finger) -> None:
+    machine = balanced.machine
+    machine.run("sh", "-c", SECOND)
+    try:
+        wait_for(lambda: ask(balanced, "moshez") != "", "an answer through the balancer")
+        told = machine.run("sh", "-c", EACH).stdout
+    finally:
+        machine.systemctl("stop", "second.service")
+    assert len(told.splitlines()) == 20, told  # one answer each, four times
+    assert set(told.splitlines()) == {"Happy and well", "Well too"}
