@@ -28,8 +28,8 @@ from fingerd_sd.policy.audience import Audience
 from fingerd_sd.policy.rules import Policy
 from fingerd_sd.protocol.entry import ATOMS, Absent, Entry, Mail, Person, Session, Text
 from fingerd_sd.sources.accounts import passwd
-from fingerd_sd.sources.accounts.logind import LoggedIn
 from fingerd_sd.sources.accounts.passwd import Account
+from fingerd_sd.sources.accounts.sessions.logind import LoggedIn
 from fingerd_sd.sources.accounts.source import AccountsSource, Options
 from fingerd_sd.sources.people import MAX_UID, Range
 from fingerd_sd.sources.static.source import StaticSource

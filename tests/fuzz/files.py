@@ -22,11 +22,11 @@ from fingerd_sd.protocol.layout.short import short_form
 from fingerd_sd.protocol.query import Query, parse
 from fingerd_sd.protocol.reply import encode
 from fingerd_sd.protocol.text import CUT_MARK, is_printable
-from fingerd_sd.sources.accounts import utmp
 from fingerd_sd.sources.accounts.home import MAX_USER_FILE
 from fingerd_sd.sources.accounts.last_login import Records, last_login
-from fingerd_sd.sources.accounts.logind import LoggedIn
-from fingerd_sd.sources.accounts.sessions import complete
+from fingerd_sd.sources.accounts.sessions import utmp
+from fingerd_sd.sources.accounts.sessions.listing import complete
+from fingerd_sd.sources.accounts.sessions.logind import LoggedIn
 from fingerd_sd.sources.accounts.source import Options, look_up
 from fingerd_sd.sources.people import Range
 from fingerd_sd.sources.static import compile as users_compile

@@ -23,9 +23,9 @@ from fingerd_sd.protocol.layout.short import short_form
 from fingerd_sd.protocol.query import Query
 from fingerd_sd.protocol.reply import encode
 from fingerd_sd.serving.finger.forward import MAX_OCTETS, Forwarder
-from fingerd_sd.sources.accounts import logind
-from fingerd_sd.sources.accounts.moment import moment
-from fingerd_sd.sources.accounts.sessions import complete
+from fingerd_sd.sources.accounts.sessions import logind
+from fingerd_sd.sources.accounts.sessions.listing import complete
+from fingerd_sd.sources.accounts.sessions.moment import moment
 from fingerd_sd.sources.web.failures import PageError
 from fingerd_sd.sources.web.text import to_text
 

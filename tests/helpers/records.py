@@ -7,7 +7,7 @@ import os
 import time
 from pathlib import Path
 
-from fingerd_sd.sources.accounts.utmp import LASTLOG_RECORD, RECORD, USER_PROCESS
+from fingerd_sd.sources.accounts.sessions.utmp import LASTLOG_RECORD, RECORD, USER_PROCESS
 
 NOW = int(time.time())
 DEAD_PROCESS = 8

@@ -60,7 +60,7 @@ FOREIGN = {
     "fingerd_sd.process.systemd": {"systemd"},
     "fingerd_sd.serving.web.forms.linking": {"markupsafe"},
     "fingerd_sd.serving.web.forms.page": {"jinja2", "markupsafe"},
-    "fingerd_sd.sources.accounts.logind": {"dbus_fast"},
+    "fingerd_sd.sources.accounts.sessions.logind": {"dbus_fast"},
     "fingerd_sd.sources.web.client": {"aiohttp", "multidict", "yarl"},
     "fingerd_sd.sources.web.text": {"lxml"},
     "fingerd_sd.serving.web.http.connection": {"aiohttp"},

@@ -17,8 +17,14 @@ from typing import NamedTuple
 from fingerd_sd.config.mistakes import File
 from fingerd_sd.protocol.entry import Login
 from fingerd_sd.protocol.text import decode
-from fingerd_sd.sources.accounts.moment import moment
-from fingerd_sd.sources.accounts.utmp import LASTLOG, WTMP, Record, last_in_lastlog, last_in_wtmp
+from fingerd_sd.sources.accounts.sessions.moment import moment
+from fingerd_sd.sources.accounts.sessions.utmp import (
+    LASTLOG,
+    WTMP,
+    Record,
+    last_in_lastlog,
+    last_in_wtmp,
+)
 
 WTMPDB = ("/var/log/wtmp.db", "/var/lib/wtmpdb/wtmp.db")
 LASTLOG2 = "/var/lib/lastlog/lastlog2.db"

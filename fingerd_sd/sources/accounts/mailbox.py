@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from fingerd_sd.config.mistakes import File
 from fingerd_sd.protocol.entry import Mail
-from fingerd_sd.sources.accounts.moment import moment
+from fingerd_sd.sources.accounts.sessions.moment import moment
 
 SPOOLS = ("/var/mail", "/var/spool/mail")  # the first that is there
 

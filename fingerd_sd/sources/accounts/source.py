@@ -21,7 +21,7 @@ from fingerd_sd.sources import words
 from fingerd_sd.sources.accounts.home import STARVED, Hidden, Home
 from fingerd_sd.sources.accounts.last_login import last_login
 from fingerd_sd.sources.accounts.mailbox import mail_state
-from fingerd_sd.sources.accounts.sessions import Reader, Sessions
+from fingerd_sd.sources.accounts.sessions.listing import Reader, Sessions
 from fingerd_sd.sources.people import Range, account_of, need_descriptors, parse_gecos, read_range
 
 MAX_THREADS = 8  # look-ups at once; more wait, each within its deadline

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from fingerd_sd.protocol.entry import Login
-from fingerd_sd.sources.accounts import utmp as records_of_logins
 from fingerd_sd.sources.accounts.last_login import Records, last_login
-from fingerd_sd.sources.accounts.moment import moment
+from fingerd_sd.sources.accounts.sessions import utmp as records_of_logins
+from fingerd_sd.sources.accounts.sessions.moment import moment
 
 from ...helpers.records import DEAD_PROCESS, NOW, lastlog, utmp, write_lastlog
 

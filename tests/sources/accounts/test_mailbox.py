@@ -12,7 +12,7 @@ from fingerd_sd.protocol.entry import Mail, Person
 from fingerd_sd.protocol.layout.long import long_form
 from fingerd_sd.protocol.reply import encode
 from fingerd_sd.sources.accounts.mailbox import mail_state
-from fingerd_sd.sources.accounts.moment import moment
+from fingerd_sd.sources.accounts.sessions.moment import moment
 
 from ...helpers.records import NOW
 

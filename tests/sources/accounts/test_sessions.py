@@ -16,9 +16,8 @@ from typing import cast
 import pytest
 
 from fingerd_sd.process.systemd import LoginMonitor
-from fingerd_sd.sources.accounts import logind as client
-from fingerd_sd.sources.accounts.logind import LoggedIn, logged_in
-from fingerd_sd.sources.accounts.sessions import (
+from fingerd_sd.sources.accounts.sessions import logind as client
+from fingerd_sd.sources.accounts.sessions.listing import (
     BACK_OFF,
     KEPT,
     KEPT_UNTOLD,
@@ -26,6 +25,7 @@ from fingerd_sd.sources.accounts.sessions import (
     Sessions,
     complete,
 )
+from fingerd_sd.sources.accounts.sessions.logind import LoggedIn, logged_in
 
 from ...helpers.logind import Bus, Logind, bus, session
 from ...helpers.records import DEAD_PROCESS, NOW, utmp
@@ -49,7 +49,7 @@ def collected() -> Iterator[None]:
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who is asked here answers; but for a machine that is busy, not in so short a time."""
     monkeypatch.setattr(client, "TIMEOUT", PATIENCE)
-    monkeypatch.setattr("fingerd_sd.sources.accounts.sessions.TIMEOUT", PATIENCE)
+    monkeypatch.setattr("fingerd_sd.sources.accounts.sessions.listing.TIMEOUT", PATIENCE)
 
 
 @pytest.fixture
@@ -324,7 +324,7 @@ def test_nobody_is_asked_again_at_once_after_a_failure(caplog: pytest.LogCapture
 
 
 def test_a_list_that_comes_late_ends_the_back_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fingerd_sd.sources.accounts.sessions.TIMEOUT", 0.01)
+    monkeypatch.setattr("fingerd_sd.sources.accounts.sessions.listing.TIMEOUT", 0.01)
     house = House()
     house.may_read.clear()
     assert house.who() is None
@@ -363,7 +363,7 @@ def test_a_list_that_was_read_while_somebody_came_is_not_kept() -> None:
 
 
 def test_a_list_that_hangs_costs_one_thread_and_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fingerd_sd.sources.accounts.sessions.TIMEOUT", 0.01)
+    monkeypatch.setattr("fingerd_sd.sources.accounts.sessions.listing.TIMEOUT", 0.01)
     release = threading.Event()
     calls: list[None] = []
     began = threading.Event()

@@ -23,9 +23,9 @@ from fingerd_sd.config.mistakes import File
 from fingerd_sd.process.systemd import LoginMonitor
 from fingerd_sd.process.threads import Pool
 from fingerd_sd.protocol.entry import Session
-from fingerd_sd.sources.accounts import logind, utmp
-from fingerd_sd.sources.accounts.logind import LoggedIn
-from fingerd_sd.sources.accounts.moment import moment
+from fingerd_sd.sources.accounts.sessions import logind, utmp
+from fingerd_sd.sources.accounts.sessions.logind import LoggedIn
+from fingerd_sd.sources.accounts.sessions.moment import moment
 
 log = logging.getLogger(__name__)
 
