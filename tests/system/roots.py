@@ -47,6 +47,13 @@ PACKAGES = (
 # Where pages are served: the package fingerd-sd-web needs more, and a proxy stands in front.
 WEB_PACKAGES = (*PACKAGES, "nginx-light", "python3-jinja2", "w3m")
 
+# Of the machines of a fleet: a store of either make, which watches itself, and its client.
+STORES = {"bookworm": "redis", "trixie": "valkey"}
+FLEET_PACKAGES = {
+    release: (*PACKAGES, "python3-redis", f"{store}-server", f"{store}-sentinel")
+    for release, store in STORES.items()
+}
+
 BUILD_TIMEOUT = 900  # seconds; a minute is usual
 
 

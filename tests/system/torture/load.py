@@ -3,7 +3,8 @@
 
 `python3 load.py JSON`, a Load. It goes on until standard input has ended and what `least` and
 `different` ask for has been seen, then prints a Found as JSON. It needs the standard library only,
-and asks nobody but its own machine. A thread for each client, so that a time is that of the calls.
+and asks its own machine, unless `hosts` has others of the test. A thread for each client, so that a
+time is that of the calls.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ import time
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 
-HOSTS = ("127.0.0.1", "::1")
 PORT = 79
 SILENCE = 60.0  # seconds without an octet that count as no answer
 
@@ -35,7 +35,8 @@ LATE = "timed out"
 class Load:
     """What is asked, by how many. `questions`: pairs of a query and a regular expression for all of
     its answer; each is asked as often as it is in the list. `together`: all clients ask at once,
-    and then all pause at once.
+    and then all pause at once. `hosts`: addresses that are asked; `sources`: those that ask, of the
+    kind of the others, empty for the one that the system takes.
     """
 
     questions: list[tuple[str, str]]
@@ -46,6 +47,8 @@ class Load:
     different: int = 1  # answers
     most: int = 500_000  # queries, and
     seconds: float = 400.0  # time, after which it ends in any case
+    hosts: tuple[str, ...] = ("127.0.0.1", "::1")
+    sources: tuple[str, ...] = ("",)
 
 
 @dataclass
@@ -117,7 +120,8 @@ class Crowd:
     def _ask(self, chance: random.Random) -> None:
         query, right = chance.choice(self.load.questions)
         began = time.monotonic()
-        outcome, answer = ask(chance.choice(HOSTS), query)
+        host, source = chance.choice(self.load.hosts), chance.choice(self.load.sources)
+        outcome, answer = ask(host, query, source)
         ended = time.monotonic()
         if outcome == RIGHT and not re.fullmatch(right, answer):
             outcome = WRONG
@@ -132,13 +136,15 @@ class Crowd:
                 self.found.failed.append((query, told, began, ended))
 
 
-def ask(host: str, query: str) -> tuple[str, str]:
+def ask(host: str, query: str, source: str = "") -> tuple[str, str]:
     """Return the outcome and the answer of one query; RIGHT stands for any answer."""
     octets = bytearray()
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         with socket.socket(family) as connection:
             connection.settimeout(SILENCE)
+            if source:
+                connection.bind((source, 0))
             connection.connect((host, PORT))
             connection.sendall(query.encode() + b"\r\n")
             while piece := connection.recv(65536):

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: MIT
+"""Fixtures: one fleet a release, for all tests of this folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from ...fresh.packages import package
+from ...helpers import needs
+from .. import roots
+from .fleet import SERVERS, Fleet
+from .layer import Layer
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Add to a failure what the journals of the fleet hold."""
+    outcome = yield
+    report = outcome.get_result()  # type: ignore[attr-defined]
+    fleet = getattr(item, "funcargs", {}).get("fleet")
+    if report.failed and isinstance(fleet, Fleet):
+        report.sections.append((f"journals of {fleet.release}", fleet.diary()))
+
+
+@pytest.fixture(scope="package", params=roots.RELEASES)
+def booted(request: pytest.FixtureRequest, able: None) -> Iterator[Fleet]:
+    """All machines, with the package; what is on them is the tests' to start."""
+    release = request.param
+    try:
+        root = roots.root(release, packages=roots.FLEET_PACKAGES[release])
+    except roots.RootError as error:
+        needs.cannot_run(str(error))
+    with (
+        Layer(root, package(release), roots.STORES[release]) as layer,
+        Fleet(release, layer.path) as fleet,
+    ):
+        yield fleet
+
+
+@pytest.fixture(scope="package")
+def fleet(booted: Fleet) -> Fleet:
+    """The same once the balancer is there, and has found both servers well."""
+    booted.balance(*booted.fingers(*SERVERS))
+    return booted
