@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeAlias
 
 from fingerd_sd.directory.search import Finding
 from fingerd_sd.directory.source import Mounted, Publishes, Source
-from fingerd_sd.directory.waiting import Failed, answer_of
+from fingerd_sd.directory.waiting.sources import Failed, answer_of
 from fingerd_sd.protocol.entry import Entry
 from fingerd_sd.protocol.layout.plans import has_plan
 from fingerd_sd.protocol.text import is_printable

@@ -18,6 +18,7 @@ from fingerd_sd.directory.source import (
     Mounted,
     News,
     Source,
+    Visits,
 )
 
 if TYPE_CHECKING:
@@ -34,7 +35,12 @@ class Directory:
     def __init__(self, sources: Sequence[Mounted]) -> None:
         self.sources = tuple(sources)
         self._asked = tuple(
-            Asked(source, audiences, source.find_now if isinstance(source, Immediate) else None)
+            Asked(
+                source,
+                audiences,
+                source.find_now if isinstance(source, Immediate) else None,
+                source.visit if isinstance(source, Visits) else None,
+            )
             for source, audiences in sources
         )
         self.news = _news_of([mounted.source for mounted in sources])
@@ -43,7 +49,8 @@ class Directory:
 
     def prepare(self) -> None:
         """Import what an answer may take, while there are descriptors for that."""
-        from fingerd_sd.directory import lists, relay  # noqa: F401  # with all that waits
+        from fingerd_sd.directory import lists, relay  # noqa: F401
+        from fingerd_sd.directory.waiting import shared  # noqa: F401  # with all that waits
         from fingerd_sd.protocol.layout import short  # noqa: F401
 
     def begin(self, user: str, audience: str) -> Search:
@@ -54,7 +61,7 @@ class Directory:
 
     async def end(self, search: Search) -> Finding:
         """Return the result of `search`, waiting for what must be waited for."""
-        from fingerd_sd.directory.waiting import Failed, answer_of
+        from fingerd_sd.directory.waiting.sources import Failed, answer_of
 
         while (source := search.next) is not None:
             try:

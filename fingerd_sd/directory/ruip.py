@@ -35,7 +35,7 @@ from fingerd_sd.protocol.reply import INTERNAL_ERROR, LIMITED, MALFORMED, fixed
 
 if TYPE_CHECKING:
     from fingerd_sd.directory.relay import Relay
-    from fingerd_sd.directory.waiting import Pending, UnderWay
+    from fingerd_sd.directory.waiting.shared import Pending, UnderWay
 
 Timed: TypeAlias = tuple[Answer, float]  # and the seconds for which it may be reused
 
@@ -110,7 +110,7 @@ class Ruip:
         Clients who ask the same at the same time share one look-up. It needs a running event loop.
         """
         if self._under_way is None:
-            from fingerd_sd.directory.waiting import UnderWay
+            from fingerd_sd.directory.waiting.shared import UnderWay
 
             self._under_way = UnderWay()
         query, audience = begun.query, begun.client.audience
@@ -118,6 +118,8 @@ class Ruip:
             query = query._replace(whois=False)  # one user always gets the long form
         return self._under_way.join(
             (audience.name, query, begun.news),
+            begun.search,
+            partial(self._sought, audience),
             partial(self._look_up, query, audience, begun.search),
             partial(self._finish, begun),
         )
@@ -126,7 +128,7 @@ class Ruip:
         """Return what `wait` has said, at the moment when it leaves: it is kept and counted now.
         Done before, either would tell another query how long the look-up took.
         """
-        self._keep(begun.line, begun.client.audience, *timed, begun.news, self._clock())
+        self._keep(begun.line, begun.client.audience, timed, begun.news, self._clock())
         return self._counted(timed[0], begun.client)
 
     async def answer(self, line: bytes, client: Client) -> Answer:
@@ -174,17 +176,12 @@ class Ruip:
         return answer
 
     def _keep(
-        self,
-        line: bytes,
-        audience: Audience,
-        answer: Answer,
-        lifetime: float,
-        news: Hashable,
-        now: float,
+        self, line: bytes, audience: Audience, timed: Timed, news: Hashable, now: float
     ) -> Answer:
-        """Return `answer` to `line`, and keep it ready for `lifetime` seconds from `now`, unless
-        there has been other news since the look-up began.
+        """Return the answer to `line`, and keep it ready for its time from `now`, unless there has
+        been other news since the look-up began.
         """
+        answer, lifetime = timed
         if lifetime > 0 and (self._news is None or news == self._news()):
             size = len(answer.octets) + len(answer.query) + len(line)
             self._cache.put((audience.name, line), answer, size, now + lifetime)
@@ -213,16 +210,15 @@ class Ruip:
                 return Begun(line, client, query, None, alike, news)
             steps = (f'audience "{audience.name}" may not ask this',)
             answer = Answer(fixed(refusal), REFUSED, shown, steps=steps)
-            return self._keep(line, audience, answer, math.inf if alike else 0, news, now)
+            return self._keep(line, audience, (answer, math.inf if alike else 0), news, now)
         search = self.directory.begin(query.user, audience.name)
-        finding = search.finding
         # If some source waits, an absence leaves as if it had been waited for, although no source
         # was asked for this audience: so the time does not show which it is.
-        more = self.directory.waits or (audience.match_names and audience.list)
-        if search.next is not None or (more and not finding.entries):
+        finding = search.result(self.directory.waits or audience.matches)
+        if finding is None:
             return Begun(line, client, query, search, alike, news)
         answer = of_user(finding, audience, self._wall(), shown)
-        return self._keep(line, audience, answer, finding.lifetime if alike else 0, news, now)
+        return self._keep(line, audience, (answer, finding.lifetime if alike else 0), news, now)
 
     def _finish(self, begun: Begun, said: Timed | BaseException) -> Timed:
         if isinstance(said, Exception):
@@ -241,8 +237,13 @@ class Ruip:
             listing = await self.directory.who(audience.name, audience.list == PLANS)
             return of_list(listing, query, audience, self._wall()), listing.lifetime
         finding = await self.directory.end(search)
-        if finding.entries or not (audience.match_names and audience.list):
-            return of_user(finding, audience, self._wall()), finding.lifetime
+        if (sought := self._sought(audience, search)) is not None:
+            return sought
         listing = await self.directory.match(query.user.split(), audience.name)
         answer = of_matches(listing, finding, audience, self._wall())
         return answer, min(finding.lifetime, listing.lifetime)
+
+    def _sought(self, audience: Audience, search: Search) -> Timed | None:
+        """Return the answer that `search` has led to; None: there is more to look for."""
+        finding = search.result(audience.matches)
+        return finding and (of_user(finding, audience, self._wall()), finding.lifetime)

@@ -10,10 +10,13 @@ loop, and does not import asyncio.
 import math
 from collections.abc import Awaitable, Callable, Iterable
 from types import MappingProxyType
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from fingerd_sd.directory.source import Consented, Source, SourceError
 from fingerd_sd.protocol.entry import ATOMS, Absent, Entry, Person
+
+if TYPE_CHECKING:
+    from fingerd_sd.process.threads import Visit
 
 Said: TypeAlias = Entry | Absent | None  # of one user, by one source
 
@@ -33,12 +36,13 @@ class Finding(NamedTuple):
 
 class Asked(NamedTuple):
     """A source, the audiences that may ask it (none means all), and how it answers at once; None:
-    it must be waited for.
+    it must be waited for. `visit`: how it is asked in a thread; None: it is asked otherwise.
     """
 
     source: Source
     audiences: frozenset[str]
     find_now: Callable[[str], Said] | None
+    visit: "Callable[[str, bool], Visit[Any]] | None" = None
 
 
 class Search:
@@ -56,6 +60,7 @@ class Search:
     _failed = ""  # the first source that did
     _lifetime = math.inf  # seconds
     _steps: tuple[str, ...] = ()
+    _visit: "Callable[[str, bool], Visit[Any]] | None" = None  # of `next`
 
     def __init__(self, sources: Iterable[Asked], user: str, audience: str) -> None:
         self.user = user
@@ -68,6 +73,20 @@ class Search:
         if self._above is not None and isinstance(source, Consented):
             return source.find_consented(self.user)
         return source.find(self.user)
+
+    def visit(self) -> "Visit[Any] | None":
+        """Return the same question to `next` as a call in a thread; None: it has no such call."""
+        if self._visit is None:
+            return None
+        return self._visit(self.user, self._above is not None)
+
+    def result(self, more: bool) -> Finding | None:
+        """Return `finding`; None: it must be waited for, or nobody was found, and there is `more`
+        to look for.
+        """
+        if self.next is not None or (more and not self.finding.entries):
+            return None
+        return self.finding
 
     def take(self, said: Said) -> None:
         """Take what `next` has said, and go on."""
@@ -84,12 +103,12 @@ class Search:
 
     def _go_on(self) -> None:
         """Ask the sources that answer at once, up to one that must be waited for."""
-        for source, audiences, find_now in self._left:
+        for source, audiences, find_now, visit in self._left:
             if audiences and self._audience not in audiences:
                 self._steps += (f'{source.name}: not for the audience "{self._audience}"',)
                 continue
             if find_now is None:
-                self.next = source
+                self.next, self._visit = source, visit
                 return
             try:
                 said = find_now(self.user)

@@ -7,9 +7,12 @@ of source exist.
 """
 
 from collections.abc import Hashable, Sequence
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from fingerd_sd.protocol.entry import Absent, Entry
+
+if TYPE_CHECKING:
+    from fingerd_sd.process.threads import Visit
 
 MAX_LISTED = 1000  # users in one list: more than anybody reads
 
@@ -75,6 +78,16 @@ class Immediate(Protocol):
 
     def find_now(self, user: str, /) -> Entry | Absent | None:
         """Return what `find` returns."""
+
+
+@runtime_checkable
+class Visits(Protocol):
+    """A source whose `find` is one call in a thread. It is asked without a coroutine and a task,
+    which take longer than many a call.
+    """
+
+    def visit(self, user: str, consented: bool, /) -> "Visit[Any]":
+        """Return the call that `find` makes; `consented`: that `find_consented` makes."""
 
 
 @runtime_checkable

@@ -42,6 +42,11 @@ class Audience(NamedTuple):
     rate: int | None = None
     forward_hosts: tuple[str, ...] = ()
 
+    @property
+    def matches(self) -> bool:
+        """Whether full names are searched, too."""
+        return self.match_names and bool(self.list)
+
     def holds(self, address: Address) -> bool:
         """Whether a client at `address` belongs to this audience."""
         return any(address.version == net.version and address in net for net in self.networks)

@@ -15,7 +15,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Generic, NamedTuple, ParamSpec, TypeAlias, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -101,6 +101,25 @@ class Pool:
                     self._free += 1
 
 
+Then: TypeAlias = Callable[[Any], None]  # gets what a call returned, or the error that it raised
+
+
+class Visit(NamedTuple, Generic[T]):
+    """A call that may block, to be made in a thread of `shared`. `key` tells it from others."""
+
+    shared: Shared
+    key: Hashable
+    call: Callable[[], T]
+
+    async def result(self) -> T:
+        """Return what the call returns, or raise what it raises."""
+        return await self.shared.call(self.key, self.call)
+
+    def begin(self, then: Then) -> Call:
+        """Make the call; see Shared.begin."""
+        return self.shared.begin(self.key, self.call, then)
+
+
 class Shared:
     """Calls in `pool` by a key: who asks for the same while it is under way shares the one call.
 
@@ -110,95 +129,98 @@ class Shared:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._calls: dict[Hashable, _Call] = {}
+        self._calls: dict[Hashable, Call] = {}
         self._ended: _Ended | None = None
 
-    async def call(
-        self, key: Hashable, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        """Return what `call` returns, or raise what it raises; `key` tells one call from another.
-
-        A call that has not begun is dropped once nobody waits for it.
+    def begin(self, key: Hashable, call: Callable[[], Any], then: Then) -> Call:
+        """Have `call` called, and then `then`, on the loop, with what that returned or raised;
+        `key` tells one call from another. `then` must not raise, and may `leave` what this returns:
+        a call that has not begun is dropped once nobody waits for it. Raises RuntimeError if no
+        thread can be had.
         """
         loop = asyncio.get_running_loop()
         if self._ended is None or self._ended.loop is not loop:
             self._ended, self._calls = _Ended(loop), {}
-        waiter: asyncio.Future[T] = loop.create_future()
         shared = self._calls.get(key)
         if shared is None:
-            shared = _Call(partial(call, *args, **kwargs), waiter)
-            self._begin(key, shared, self._ended)
+            shared = Call(self._pool, self._ended, call, partial(self._calls.pop, key))
+            shared.waiters.append(then)
+            self._pool.put(shared.run)
             self._calls[key] = shared
         else:
-            shared.waiters.append(waiter)
+            shared.waiters.append(then)
+        return shared
+
+    async def call(
+        self, key: Hashable, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Return what `call` returns, or raise what it raises; see `begin`."""
+        waiter: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        then = partial(_set, waiter)
+        shared = self.begin(key, partial(call, *args, **kwargs), then)
         try:
             return await waiter
         finally:
             if waiter.cancelled():
-                shared.leave(waiter)
-            del waiter  # it has the error whose traceback has this frame
-
-    def _begin(self, key: Hashable, call: _Call, ended: _Ended) -> None:
-        def run() -> None:
-            call.run()
-            ended.put(tell)
-
-        def tell() -> None:
-            if call.dropped and not all(waiter.done() for waiter in call.waiters):
-                try:
-                    self._begin(key, call, ended)  # somebody came while it was dropped
-                except RuntimeError as error:  # no thread can be had
-                    call.fail(error)
-                else:
-                    return
-            del self._calls[key]
-            call.tell()
-
-        self._pool.put(run)
+                shared.leave(then)
+            del waiter, then  # they have the error whose traceback has this frame
 
 
-class _Call:
-    """A call that is shared. `waiters`: a future for each who waits. `dropped`: nobody did when it
-    was to begin.
-    """
+def _set(waiter: asyncio.Future[T], said: Any) -> None:
+    if waiter.done():
+        return
+    if isinstance(said, BaseException):
+        waiter.set_exception(said)
+    else:
+        waiter.set_result(said)
 
-    def __init__(self, call: Callable[[], Any], waiter: asyncio.Future[Any]) -> None:
-        self.waiters = [waiter]
-        self.dropped = False
+
+class Call:
+    """A call that is shared. `waiters`: those who are told. `end`: called before that."""
+
+    __slots__ = ("_call", "_dropped", "_end", "_ended", "_pool", "_said", "waiters")
+
+    def __init__(
+        self, pool: Pool, ended: _Ended, call: Callable[[], Any], end: Callable[[], object]
+    ) -> None:
+        self.waiters: list[Then] = []
+        self._pool = pool
+        self._ended = ended
         self._call = call
-        self._result: Any = None
-        self._error: BaseException | None = None
+        self._end = end
+        self._dropped = False  # nobody waited when it was to begin
+        self._said: Any = None
+
+    def leave(self, then: Then) -> None:
+        """Forget one who waits no more: a call may hang for days."""
+        if then in self.waiters:
+            self.waiters.remove(then)
 
     def run(self) -> None:
         """Make the call, in a thread, unless nobody waits any more."""
-        self.dropped = all(waiter.cancelled() for waiter in tuple(self.waiters))
-        if not self.dropped:
+        self._dropped = not self.waiters
+        if not self._dropped:
             try:
-                self._result = self._call()
+                self._said = self._call()
             except BaseException as error:  # the callers', whatever it is
-                self._error = error
+                self._said = error
+        self._ended.put(self._tell)
 
-    def leave(self, waiter: asyncio.Future[Any]) -> None:
-        """Forget one who waits no more: a call may hang for days."""
-        if waiter in self.waiters:
-            self.waiters.remove(waiter)
-
-    def fail(self, error: BaseException) -> None:
-        """Have `error` told to those who wait."""
-        self._error = error
-
-    def tell(self) -> None:
+    def _tell(self) -> None:
         """Tell those who wait, on the loop."""
+        if self._dropped and self.waiters:  # somebody came while it was dropped
+            try:
+                self._pool.put(self.run)
+            except RuntimeError as error:  # no thread can be had
+                self._said = error
+            else:
+                return
+        self._end()
         # What an error leads to, and what holds it, must not hold each other.
         waiters, self.waiters = self.waiters, []
-        error, self._error = self._error, None
-        for waiter in waiters:
-            if waiter.done():
-                continue
-            if error is None:
-                waiter.set_result(self._result)
-            else:
-                waiter.set_exception(error)
+        said, self._said = self._said, None
+        for then in waiters:
+            then(said)
 
 
 class _Ended:

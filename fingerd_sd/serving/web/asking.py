@@ -30,7 +30,7 @@ from fingerd_sd.directory.answer import (
 )
 from fingerd_sd.directory.lookup import Directory
 from fingerd_sd.directory.search import Finding, Search
-from fingerd_sd.directory.waiting import UnderWay
+from fingerd_sd.directory.waiting.shared import UnderWay
 from fingerd_sd.policy.audience import PLANS, Audience
 from fingerd_sd.policy.rules import Client, Policy
 from fingerd_sd.protocol.entry import Entry, Person
@@ -148,10 +148,9 @@ class Asking:
                 return _Begun(query, None, news)
             return Said(Answer(fixed(refusal), REFUSED, ""))
         search = self.directory.begin(query.user, audience.name)
-        finding = search.finding
         # As in directory/ruip.py: where some source waits, an absence leaves as if it had waited.
-        more = self.directory.waits or (audience.match_names and audience.list)
-        if search.next is not None or (more and not finding.entries):
+        finding = search.result(self.directory.waits or audience.matches)
+        if finding is None:
             return _Begun(query, search, news)
         return self._of_user(finding, query, audience)._replace(news=news)
 
@@ -161,6 +160,8 @@ class Asking:
         """
         pending = self._under_way.join(
             (audience.name, begun.query._replace(whois=False), begun.news),
+            begun.search,
+            partial(self._sought, begun.query, audience),
             partial(self._look_up, begun.query, audience, begun.search),
             _of_end,
         )
@@ -184,12 +185,17 @@ class Asking:
             listing = await self.directory.who(audience.name, audience.list == PLANS)
             return self._of_list(of_list(listing, query, audience, self._wall()), listing, audience)
         finding = await self.directory.end(search)
-        if finding.entries or not (audience.match_names and audience.list):
-            return self._of_user(finding, query, audience)
+        if (sought := self._sought(query, audience, search)) is not None:
+            return sought
         listing = await self.directory.match(query.user.split(), audience.name)
         answer = of_matches(listing, finding, audience, self._wall())
         said = self._of_list(answer, listing, audience)
         return said._replace(lifetime=min(finding.lifetime, listing.lifetime))
+
+    def _sought(self, query: Query, audience: Audience, search: Search) -> Said | None:
+        """Return what `search` has led to; None: there is more to look for."""
+        finding = search.result(audience.matches)
+        return finding and self._of_user(finding, query, audience)
 
     def _of_user(self, finding: Finding, query: Query, audience: Audience) -> Said:
         answer = of_user(finding, audience, self._wall())

@@ -11,11 +11,12 @@ from __future__ import annotations
 import pwd
 import time
 from collections.abc import Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import NamedTuple
 
 from fingerd_sd.config.table import Table
-from fingerd_sd.process.threads import Pool, Shared
+from fingerd_sd.process.threads import Pool, Shared, Visit
 from fingerd_sd.protocol.entry import ATOMS, Absent, Person
 from fingerd_sd.sources import words
 from fingerd_sd.sources.accounts.home import STARVED, Hidden, Home
@@ -83,14 +84,20 @@ class AccountsSource:
 
     async def find(self, user: str) -> Person | Absent:
         """Return the account `user`, or why it is not shown. Raises OSError if NSS fails."""
-        return await self._shared.call(("user", user), self._look_up, user, self._options)
+        return await self.visit(user, False).result()
 
     async def find_consented(self, user: str) -> Person | Absent:
         """Return the account `user`, who has consented elsewhere: neither a private home nor a
         missing plan hides the user, but a ~/.nofinger hides what is here.
         """
-        shown = self._options._replace(visible="all", unreadable_home="show")
-        return await self._shared.call(("consented", user), self._look_up, user, shown)
+        return await self.visit(user, True).result()
+
+    def visit(self, user: str, consented: bool) -> Visit[Person | Absent]:
+        """Return the call that `find` or `find_consented` makes."""
+        options = self._options
+        if consented:
+            options = options._replace(visible="all", unreadable_home="show")
+        return Visit(self._shared, (user, consented), partial(self._look_up, user, options))
 
     async def who(self) -> Sequence[str] | None:
         """Return who is logged in; None if that cannot be known."""

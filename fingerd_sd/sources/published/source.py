@@ -13,12 +13,13 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
 
 from fingerd_sd.config.table import Table
 from fingerd_sd.directory.source import SourceError
-from fingerd_sd.process.threads import Pool, Shared
+from fingerd_sd.process.threads import Pool, Shared, Visit
 from fingerd_sd.protocol.entry import Absent, Link, Person, Status
 from fingerd_sd.sources.people import Range, account_of, need_descriptors, parse_gecos, read_range
 from fingerd_sd.sources.published import news
@@ -67,8 +68,12 @@ class PublishedSource:
         """Return what `user` has published, with the name and the office of the account. Raises
         SourceError if that cannot be read, and OSError if NSS fails.
         """
+        return await self.visit(user, False).result()
+
+    def visit(self, user: str, consented: bool) -> Visit[Person | Absent]:  # to publish is that
+        """Return the call that `find` makes."""
         # What a call under way says was so before the last news.
-        return await self._shared.call((user, self.news()), self._look_up, user)
+        return Visit(self._shared, (user, self.news()), partial(self._look_up, user))
 
     async def recent(self, limit: int) -> Sequence[tuple[str, float]]:
         """Return who published last, at most `limit`, newest first: the login, and when, in seconds

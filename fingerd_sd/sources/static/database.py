@@ -14,6 +14,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -21,7 +22,7 @@ from urllib.parse import quote
 from fingerd_sd.config.mistakes import Mistake
 from fingerd_sd.config.table import Layer, Table
 from fingerd_sd.directory.source import MAX_LISTED, SourceError
-from fingerd_sd.process.threads import Pool, Shared
+from fingerd_sd.process.threads import Pool, Shared, Visit
 from fingerd_sd.protocol.entry import Absent, Entry
 from fingerd_sd.sources.static.users import read_user
 
@@ -96,17 +97,21 @@ class _Reader:
         """Return what `call` makes of the database and `value`, which is hashable, in one visit of
         the thread. Raises SourceError if the database cannot be read in time.
         """
-        try:
-            return await self._shared.call((call, value), self._ask, call, value)
-        except _BROKEN as error:
-            raise SourceError(f"{self._path}: {error}") from error
+        return await self.visit(call, value).result()
+
+    def visit(self, call: Callable[[sqlite3.Connection, P], T], value: P) -> Visit[T]:
+        """Return the visit of the thread that `ask` makes."""
+        return Visit(self._shared, (call, value), partial(self._ask, call, value))
 
     def _ask(self, call: Callable[[sqlite3.Connection, P], T], value: P) -> T:
-        if self._database is None:
-            self._database = _connect(self._path)
-            self._database.set_progress_handler(self._is_late, STEPS)
-        self._end = time.monotonic() + TIMEOUT
-        return call(self._database, value)
+        try:
+            if self._database is None:
+                self._database = _connect(self._path)
+                self._database.set_progress_handler(self._is_late, STEPS)
+            self._end = time.monotonic() + TIMEOUT
+            return call(self._database, value)
+        except _BROKEN as error:
+            raise SourceError(f"{self._path}: {error}") from error
 
     def _is_late(self) -> bool:
         return time.monotonic() >= self._end
@@ -139,6 +144,10 @@ class DatabaseSource:
         without regard to case if that leads to one entry. Raises SourceError.
         """
         return await self._finds.ask(self._find, user)
+
+    def visit(self, user: str, consented: bool) -> Visit[Entry | Absent]:  # none hides
+        """Return the call that `find` makes."""
+        return self._finds.visit(self._find, user)
 
     def _find(self, database: sqlite3.Connection, user: str) -> Entry | Absent:
         rows = database.execute(_FIND, (user.casefold(),)).fetchall()
