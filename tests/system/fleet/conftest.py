@@ -12,6 +12,7 @@ from ...helpers import needs
 from .. import roots
 from .fleet import SERVERS, Fleet
 from .layer import Layer
+from .store import Store
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -44,3 +45,18 @@ def fleet(booted: Fleet) -> Fleet:
     """The same once the balancer is there, and has found both servers well."""
     booted.balance(*booted.fingers(*SERVERS))
     return booted
+
+
+@pytest.fixture(scope="package")
+def stores(booted: Fleet) -> Store:
+    """The store of the fleet; nothing of it is started."""
+    return Store(booted.hub, roots.STORES[booted.release])
+
+
+@pytest.fixture
+def store(stores: Store) -> Iterator[Store]:
+    """The store, empty and started; its replica and Sentinel are not."""
+    stores.renew()
+    stores.start()
+    yield stores
+    stores.renew()
