@@ -1,20 +1,17 @@
 # SPDX-License-Identifier: MIT
 """The keeper: a request of a user, whom the kernel names, in; what was done of it, out.
 
-It knows no sockets. It blocks on NSS and on the disk, so that threads call it: one writes, and
-another asks NSS.
+It knows no sockets, nor where entries are written: `writing` does. It asks NSS, which blocks, in
+threads.
 """
 
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import pwd
-import sqlite3
 import time
-from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from fingerd_sd.config.publish import PublishKeys
 from fingerd_sd.process.threads import Pool
@@ -22,7 +19,6 @@ from fingerd_sd.protocol.links import told
 from fingerd_sd.serving.publishing import tally
 from fingerd_sd.serving.publishing.views import Seen, views
 from fingerd_sd.serving.publishing.wire import (
-    FULL,
     LINKS,
     NOT_ALLOWED,
     NOT_STORED,
@@ -33,11 +29,10 @@ from fingerd_sd.serving.publishing.wire import (
     request,
     well,
 )
-from fingerd_sd.serving.publishing.writing import Writer
-from fingerd_sd.sources.published.source import FOLDER
+from fingerd_sd.serving.publishing.writing.changing import Looked
+from fingerd_sd.serving.publishing.writing.interface import Writing
+from fingerd_sd.sources.people import parse_gecos
 from fingerd_sd.sources.published.store import Row, links_of
-
-T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -56,18 +51,20 @@ class Rules(NamedTuple):
 
 
 class Keeper:
-    """Keeps what users publish in the folder `state`. `seen`: how it is shown."""
+    """Keeps what users publish, by `writing`. `seen`: how it is shown."""
 
-    def __init__(self, rules: Rules, seen: Seen, state: str = FOLDER) -> None:
+    def __init__(self, rules: Rules, seen: Seen, writing: Writing) -> None:
         self.rules = rules
         self.seen = seen
-        self.trouble = ""  # why nothing can be stored; "" where all is well
+        self.writing = writing
         self.counts = dict.fromkeys(("published", "removed", "shown", "refused"), 0)
-        self._state = state
-        self._writer: Writer | None = None
-        self._writes = Pool(1, "keeper")
         self._asks = Pool(4, "accounts")
         self._looks = Pool(1, "gone")  # for all accounts, which may take long
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing can be stored; "" where all is well."""
+        return self.writing.trouble
 
     async def answer(self, uid: int, octets: bytes) -> bytes:
         """Return the response to a request by the user `uid`. It never raises for what a user, NSS
@@ -76,7 +73,7 @@ class Keeper:
         login = f"uid {uid}"
         try:
             if uid == self.rules.server_uid and (counts := tally.told(octets)) is not None:
-                await self._write(lambda writer: writer.note(counts, time.time()))
+                await self.writing.note(counts, time.time())
                 return well(at=time.time(), person=None)
             asked = request(octets)
             login = await self._login_of(uid)
@@ -95,44 +92,40 @@ class Keeper:
         return refusal(Refused(TOO_LARGE, say))
 
     async def sweep(self) -> None:
-        """Open the file, which rolls back what a killed keeper has left half written, and drop the
-        entries of accounts that have been gone for long. Raises Refused if the file fails.
+        """Look for accounts that are gone, if it is time; drop the entries of those that have been
+        for long. Raises Refused if that cannot be written.
         """
         now = time.time()
-        people = await self._write(lambda writer: writer.to_sweep(now))
+        people = await self.writing.to_sweep(now)
         if not people:
             return
-        missing = await asyncio.wrap_future(self._looks.submit(_missing, people))
-        for login in await self._write(lambda writer: writer.sweep(missing, now)):
+        looked = await asyncio.wrap_future(
+            self._looks.submit(_looked, people, self.writing.vouches)
+        )
+        for login in await self.writing.sweep(looked, now):
             self._tell("EXPIRED", login, f"The entry of {login} is dropped: the account is gone")
 
     async def close(self) -> None:
-        """Close the file, when nothing is asked any more."""
-        await asyncio.wrap_future(self._writes.submit(self._closed))
-
-    def _closed(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+        """Close where entries are written, when nothing is asked any more."""
+        await self.writing.close()
 
     async def _do(self, login: str, uid: int, asked: Request) -> bytes:
         now = time.time()
         if asked.do == "remove":
-            if await self._write(lambda writer: writer.remove(login)):
+            if await self.writing.remove(login, uid):
                 self._tell("REMOVED", login, f"{login} removed what they had published")
             return well(at=now, person=None)
         if asked.do == "publish":
-            limits = self.rules.limits
-            stored = await self._write(lambda w: w.publish(login, uid, asked, limits, now))
+            stored = await self.writing.publish(login, uid, asked, self.rules.limits, now)
             more = (("status", asked.status), (LINKS, asked.links))
             what = ", ".join([*asked.texts, *(name for name, value in more if value)])
             self._tell("PUBLISHED", login, f"{login} published {what or 'less than before'}")
             return well(at=stored.at if stored else now, person=_told(stored))
-        stored = await self._write(lambda writer: writer.person(login, uid))
+        stored = await self.writing.person(login, uid)
         self.counts["shown"] += 1
         who = None
         if asked.who and self.rules.limits.who:
-            who = await self._write(lambda writer: writer.asked(login, now))
+            who = await self.writing.asked(login, now)
         return well(at=now, person=_told(stored), seen=await views(self.seen, login), who=who)
 
     async def _login_of(self, uid: int) -> str:
@@ -155,37 +148,11 @@ class Keeper:
             )
         return login
 
-    async def _write(self, call: Callable[[Writer], T]) -> T:
-        """Return what `call` makes of the file. Raises Refused if that fails; nothing is changed
-        then.
-        """
-        return await asyncio.wrap_future(self._writes.submit(self._written, call))
-
-    def _written(self, call: Callable[[Writer], T]) -> T:
-        try:
-            if self._writer is None:
-                self._writer = Writer(self._state)
-            done = call(self._writer)
-        except (sqlite3.Error, OSError) as error:
-            self._closed()
-            self.trouble = f"nothing can be stored: {error}"
-            log.error("%s", f"Not stored: {error}", extra={"event": "NOT_STORED"})
-            raise _refused(error) from error
-        self.trouble = ""
-        return done
-
     def _tell(self, event: str, login: str, text: str) -> None:
         key = event.lower()
         if key in self.counts:
             self.counts[key] += 1
         log.info("%s", text, extra={"event": event, "fields": {"FINGER_USER": login}})
-
-
-def _refused(error: Exception) -> Refused:
-    full = "SQLITE_FULL" in getattr(error, "sqlite_errorname", "")
-    if full or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
-        return Refused(FULL, "nothing was stored: the disk is full; tell the administrator")
-    return Refused(NOT_STORED, f"nothing was stored: {error}; tell the administrator")
 
 
 def _told(stored: Row | None) -> dict[str, object] | None:
@@ -202,7 +169,22 @@ def _login(uid: int) -> str | None:
         return None
 
 
-def _missing(people: list[tuple[str, int]]) -> set[tuple[str, int]]:
+def _looked(people: list[tuple[str, int]], vouches: bool) -> Looked:
+    """Return what NSS says of the accounts of `people`, logins and uids."""
     from fingerd_sd.serving.publishing.gone import gone  # imports ctypes
 
-    return gone(people)
+    missing = gone(people)
+    gecos = {}
+    for login, uid in people if vouches else ():
+        if (login, uid) not in missing and (parts := gecos_of(login, uid)) is not None:
+            gecos[login] = parts
+    return Looked(frozenset(missing), gecos)
+
+
+def gecos_of(login: str, uid: int) -> dict[str, str] | None:
+    """Return what the account says of its user; None: NSS does not tell. It blocks."""
+    try:
+        account = pwd.getpwnam(login)
+    except KeyError:
+        return None
+    return parse_gecos(account.pw_gecos, login) if account.pw_uid == uid else None

@@ -22,6 +22,7 @@ from fingerd_sd.serving.publishing.keeper import Keeper, Rules
 from fingerd_sd.serving.publishing.tally import LONGEST
 from fingerd_sd.serving.publishing.views import Seen
 from fingerd_sd.serving.publishing.wire import TOO_MANY, Refused, longest, refusal
+from fingerd_sd.serving.publishing.writing.threaded import Embedded
 from fingerd_sd.sources.published.source import FOLDER
 
 log = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ class Publishing:
         self.on_change: Callable[[], None] | None = None
         self.active_at = loop.time()
         self._loop = loop
-        self._keeper = Keeper(setup.rules, setup.seen, state)
+        self._keeper = Keeper(setup.rules, setup.seen, Embedded(state))
         self._listeners: Sequence[socket.socket] = ()
         self._accepting = False
         self._stopped = False

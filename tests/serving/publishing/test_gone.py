@@ -15,12 +15,14 @@ import pytest
 
 from fingerd_sd.config.publish import PublishKeys
 from fingerd_sd.directory.lookup import Directory
-from fingerd_sd.serving.publishing import keeper, writing
+from fingerd_sd.serving.publishing import keeper
 from fingerd_sd.serving.publishing.gone import gone
 from fingerd_sd.serving.publishing.keeper import Rules
 from fingerd_sd.serving.publishing.service import Publishing, Setup
 from fingerd_sd.serving.publishing.views import Seen
 from fingerd_sd.serving.publishing.wire import Request
+from fingerd_sd.serving.publishing.writing.changing import Looked
+from fingerd_sd.serving.publishing.writing.embedded import Writer
 from fingerd_sd.sources.published.store import FILE, Reader
 
 from ...helpers.wire import run, until
@@ -51,7 +53,7 @@ def serve(folder: Path) -> Publishing:
 
 
 def publish(folder: Path, login: str) -> None:
-    writer = writing.Writer(str(folder))
+    writer = Writer(str(folder))
     writer.publish(login, 4711, Request("publish", {"plan": "x"}), PublishKeys(), 5)
     writer.sweep({(login, 4711)}, 5)
     writer.close()
@@ -74,12 +76,12 @@ def test_an_nss_that_hangs_keeps_no_keeper_from_leaving(
 ) -> None:
     asked, never = threading.Event(), threading.Event()
 
-    def hang(people: object) -> set[tuple[str, int]]:
+    def hang(people: object, vouches: bool) -> Looked:
         asked.set()
         never.wait(60)
-        return set()
+        return Looked()
 
-    monkeypatch.setattr(keeper, "_missing", hang)
+    monkeypatch.setattr(keeper, "_looked", hang)
 
     async def scenario() -> None:
         publish(tmp_path, NOBODY)

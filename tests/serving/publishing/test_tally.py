@@ -14,7 +14,7 @@ from fingerd_sd.config.publish import PublishKeys
 from fingerd_sd.serving.publishing import tally
 from fingerd_sd.serving.publishing.tally import DAY, EVERY, Tally, told
 from fingerd_sd.serving.publishing.wire import Request
-from fingerd_sd.serving.publishing.writing import Writer
+from fingerd_sd.serving.publishing.writing.embedded import Writer
 from fingerd_sd.sources.published import news
 from fingerd_sd.sources.published.store import FILE
 

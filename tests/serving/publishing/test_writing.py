@@ -17,7 +17,8 @@ import pytest
 from fingerd_sd.config.publish import PublishKeys
 from fingerd_sd.protocol.entry import Link
 from fingerd_sd.serving.publishing.wire import Refused, Request, Status
-from fingerd_sd.serving.publishing.writing import KEEP_GONE, SWEEP_EVERY, Writer
+from fingerd_sd.serving.publishing.writing.changing import KEEP_GONE
+from fingerd_sd.serving.publishing.writing.embedded import SWEEP_EVERY, Writer
 from fingerd_sd.sources.published import news, store
 from fingerd_sd.sources.published.store import FILE, Reader
 
@@ -226,7 +227,7 @@ def test_a_file_of_a_later_version_is_left_alone(writer: Writer, tmp_path: Path)
 _DYING = """
 import os, signal, sys
 sys.path.insert(0, sys.argv[2])
-from fingerd_sd.serving.publishing.writing import Writer
+from fingerd_sd.serving.publishing.writing.embedded import Writer
 writer = Writer(sys.argv[1])
 database = writer._database
 database.execute("PRAGMA cache_size = 1")

@@ -8,22 +8,27 @@ schema, and reads.
 
 from __future__ import annotations
 
-import json
 import mmap
 import os
 import sqlite3
 import struct
 from types import TracebackType
-from typing import Any
 
 from fingerd_sd.config.publish import PublishKeys
-from fingerd_sd.protocol import links
 from fingerd_sd.serving.publishing import tally, wire
+from fingerd_sd.serving.publishing.writing.changing import (
+    HOUR,
+    KEEP_GONE,
+    changed,
+    is_empty,
+    need_size,
+    nobody,
+    too_many,
+    too_often,
+)
 from fingerd_sd.sources.published import news
-from fingerd_sd.sources.published.store import FILE, SCHEMA, VERSION, Row, links_of
+from fingerd_sd.sources.published.store import FILE, SCHEMA, VERSION, Row
 
-HOUR = 3600.0  # seconds
-KEEP_GONE = 30 * 86400.0  # seconds that an entry is kept whose account is gone
 SWEEP_EVERY = 86400.0  # seconds between two looks for such entries
 # gone: whose account was missing, and since when; swept: when somebody looked. Nobody reads them.
 _OWN = (
@@ -36,9 +41,6 @@ CREATE TABLE swept (at REAL);
     + tally.SCHEMA
 )
 _ROW = "SELECT login, uid, at, plan, project, key, status, until, first, links FROM person"
-
-
-_NOTHING = (None, None, None, None, None, None, "[]")  # the texts of who has published nothing
 
 
 class Writer:
@@ -90,22 +92,11 @@ class Writer:
         """
         with self._transaction():
             before = self.person(login, uid)
-            after = _changed(before or Row(login, uid, now, *_NOTHING), asked, now)
-            parts = (part for link in links_of(after) for part in link)
-            size = sum(len((text or "").encode()) for text in (*after[3:7], *parts))
-            if size > limits.max_size:
-                raise wire.Refused(
-                    wire.TOO_LARGE,
-                    f"all that you publish would have {size} octets, and {limits.max_size} are"
-                    " allowed: shorten it",
-                )
+            after = changed(before or nobody(login, uid, now), asked, now)
+            need_size(after, limits)
             if before is None and self.count() >= limits.max_people:
-                raise wire.Refused(
-                    wire.TOO_MANY,
-                    f"{limits.max_people} users have published, and no more may: ask the"
-                    " administrator to raise max_people in [publish]",
-                )
-            self._spend(uid, limits.per_hour, now)
+                raise too_many(limits)
+            self._spend(uid, limits, now)
             return self._put(after)
 
     def remove(self, login: str) -> bool:
@@ -160,42 +151,25 @@ class Writer:
         return sorted(login for login, _ in over)
 
     def _put(self, after: Row) -> Row | None:
-        if all(text is None for text in after[3:7]) and not links_of(after):
+        if is_empty(after):
             self._database.execute("DELETE FROM person WHERE login = ?", (after.login,))
             return None
         marks = ", ".join("?" * len(after))
         self._database.execute(f"INSERT OR REPLACE INTO person VALUES ({marks})", after)  # noqa: S608  # marks only
         return after
 
-    def _spend(self, uid: int, per_hour: int, now: float) -> None:
+    def _spend(self, uid: int, limits: PublishKeys, now: float) -> None:
         hour = int(now // HOUR)
         spent = "SELECT count FROM spent WHERE uid = ? AND hour = ?"
         (count,) = self._database.execute(spent, (uid, hour)).fetchone() or (0,)
-        if per_hour and count >= per_hour:
-            raise wire.Refused(
-                wire.TOO_OFTEN, f"you have published {per_hour} times this hour: try again later"
-            )
+        if limits.per_hour and count >= limits.per_hour:
+            raise too_often(limits)
         self._database.execute(
             "INSERT OR REPLACE INTO spent VALUES (?, ?, ?)", (uid, hour, count + 1)
         )
 
     def _transaction(self) -> _Transaction:
         return _Transaction(self._database, self._generation)
-
-
-def _changed(before: Row, asked: wire.Request, now: float) -> Row:
-    texts: dict[str, Any] = dict.fromkeys(asked.unset - {wire.LINKS}) | dict(asked.texts)
-    after = before._replace(**texts)._replace(at=max(now, before.at))  # a clock may be set back
-    if "status" in asked.unset:
-        after = after._replace(until=None)
-    if asked.status is not None:
-        after = after._replace(status=asked.status.text, until=asked.status.until)
-    if wire.LINKS in asked.unset:
-        after = after._replace(links="[]")
-    if asked.links is not None:
-        after = after._replace(links=json.dumps(links.told(asked.links)))
-    lines = (after.plan or "").strip().splitlines()
-    return after._replace(first=lines[0][:200] if lines else None)
 
 
 class _Transaction:
