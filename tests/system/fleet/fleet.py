@@ -102,10 +102,15 @@ class Fleet:
         """Open the servers' sockets for the balancer, and start it. Return when all are well."""
         for server in servers:
             server.configure("")
-            server.drop_in(ALLOWED, PROXY)
-            server.machine.systemctl("enable", "--now", server.socket, PROXY)
+            self.open(server)
         self.hub.run("sh", "-euc", BALANCER)
-        wait_for(lambda: all(self.well(name) for name in SERVERS), "both servers to be well")
+        for name in SERVERS:
+            self.wait_until_well(name)
+
+    def open(self, server: Finger) -> None:
+        """Open a server's sockets, one of them for the balancer alone."""
+        server.drop_in(ALLOWED, PROXY)
+        server.machine.systemctl("enable", "--now", server.socket, PROXY)
 
     def say(self, words: str) -> str:
         """Tell HAProxy something by its own socket; return what it says."""
@@ -115,6 +120,10 @@ class Fleet:
         """Whether HAProxy found a server well when it last asked it."""
         row = self._row(name)
         return row["status"] == "UP" and row["check_status"] == "L7OK"
+
+    def wait_until_well(self, name: str) -> None:
+        """Wait until HAProxy has found a server well."""
+        wait_for(lambda: self.well(name), f"{name} to be well", note=lambda: self._row(name))
 
     def wait_for_rest(self, name: str) -> None:
         """Wait until HAProxy has no connection to a server."""

@@ -37,7 +37,7 @@ ip -n far link set far up
 """
 PORT = """
 ip link delete "$1" 2>/dev/null || true  # of one that was killed
-ip link add "$1" type veth peer name fleet0 netns "$2"
+ip link add "$1" type veth peer name fleet0 address "$3" netns "$2"
 ip link set "$1" master fleet up
 """
 PLUG = """
@@ -54,7 +54,9 @@ def build(hub: Machine) -> None:
 def join(hub: Machine, machine: Machine, name: str) -> None:
     """Put `machine` on the bridge, by its name of MACHINES. Its port is gone when it ends."""
     into = ["nsenter", "-t", str(hub.outside(1)), "-n"]
-    port = [*into, "sh", "-euc", PORT, "sh", name, str(machine.outside(1))]
+    # The same after a reboot: neighbours keep it.
+    station = f"02:00:00:00:02:{MACHINES[name].rpartition('.')[2]}"
+    port = [*into, "sh", "-euc", PORT, "sh", name, str(machine.outside(1)), station]
     subprocess.run(port, check=True, capture_output=True)
     machine.run("sh", "-euc", PLUG, "sh", MACHINES[name])
 

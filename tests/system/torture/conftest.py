@@ -9,14 +9,17 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from ..finger import Finger
+from ..fleet.fleet import Fleet
+from ..machine import Machine
 from .table import Row, failed, write
 
 FAILED = pytest.StashKey[bool]()
 
 
 @pytest.fixture
-def tell(finger: Finger, request: pytest.FixtureRequest) -> Iterator[Callable[[str, str], None]]:
+def tell(
+    booted: Machine | Fleet, request: pytest.FixtureRequest
+) -> Iterator[Callable[[str, str], None]]:
     """What a test calls with what it did and the figures, once it has seen that they are right."""
     test = request.path.relative_to(request.config.rootpath)
     told = False
@@ -24,8 +27,8 @@ def tell(finger: Finger, request: pytest.FixtureRequest) -> Iterator[Callable[[s
     def row(what: str, figure: str) -> None:
         nonlocal told
         told = True
-        write(Row(what, finger.machine.release, figure, str(test)))
-        print(f"{finger.machine.release}: {what}: {figure}")
+        write(Row(what, booted.release, figure, str(test)))
+        print(f"{booted.release}: {what}: {figure}")
 
     yield row
     assert told or request.node.stash.get(FAILED, False), "this test tells the table nothing"
