@@ -114,7 +114,7 @@ class Ruip:
 
             self._under_way = UnderWay()
         query, audience = begun.query, begun.client.audience
-        if query.user and not query.hosts:
+        if query.whois and query.user and not query.hosts:
             query = query._replace(whois=False)  # one user always gets the long form
         return self._under_way.join(
             (audience.name, query, begun.news),

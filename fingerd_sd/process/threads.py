@@ -19,6 +19,7 @@ from typing import Any, Generic, NamedTuple, ParamSpec, TypeAlias, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Then: TypeAlias = Callable[[Any], None]  # gets what a call returned, or the error that it raised
 
 IDLE = 10.0  # seconds that a thread without work stays
 MAX_BACKLOG = 8192  # calls that wait for a thread: twice as many as connections may be open
@@ -101,9 +102,6 @@ class Pool:
                     self._free += 1
 
 
-Then: TypeAlias = Callable[[Any], None]  # gets what a call returned, or the error that it raised
-
-
 class Visit(NamedTuple, Generic[T]):
     """A call that may block, to be made in a thread of `shared`. `key` tells it from others."""
 
@@ -122,34 +120,39 @@ class Visit(NamedTuple, Generic[T]):
 
 class Shared:
     """Calls in `pool` by a key: who asks for the same while it is under way shares the one call.
-
-    So a call that hangs holds one thread, however often it is asked for again. One event loop at a
-    time uses it.
+    One that hangs holds one thread, however often it is asked for. One loop at a time uses it.
     """
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._calls: dict[Hashable, Call] = {}
         self._ended: _Ended | None = None
+        self._new: list[Call] = []  # that no thread has been given
 
     def begin(self, key: Hashable, call: Callable[[], Any], then: Then) -> Call:
         """Have `call` called, and then `then`, on the loop, with what that returned or raised;
-        `key` tells one call from another. `then` must not raise, and may `leave` what this returns:
-        a call that has not begun is dropped once nobody waits for it. Raises RuntimeError if no
-        thread can be had.
+        `key` tells one call from another. If no thread can be had, that is a RuntimeError. `then`
+        must not raise, and may `leave` what this returns: a call that has not begun is dropped once
+        nobody waits for it.
         """
         loop = asyncio.get_running_loop()
         if self._ended is None or self._ended.loop is not loop:
-            self._ended, self._calls = _Ended(loop), {}
+            self._ended, self._calls, self._new = _Ended(loop), {}, []
         shared = self._calls.get(key)
         if shared is None:
-            shared = Call(self._pool, self._ended, call, partial(self._calls.pop, key))
-            shared.waiters.append(then)
-            self._pool.put(shared.run)
-            self._calls[key] = shared
-        else:
-            shared.waiters.append(then)
+            end = partial(self._calls.pop, key)
+            shared = self._calls[key] = Call(self._pool, self._ended, call, end)
+            if not self._new:
+                loop.call_soon(self._put)
+            self._new.append(shared)
+        shared.waiters.append(then)
         return shared
+
+    def _put(self) -> None:
+        """Begin all of this turn of the loop: to wake a thread costs more than many a call."""
+        new, self._new = self._new, []
+        for call in new:
+            call.put()
 
     async def call(
         self, key: Hashable, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs
@@ -167,12 +170,8 @@ class Shared:
 
 
 def _set(waiter: asyncio.Future[T], said: Any) -> None:
-    if waiter.done():
-        return
-    if isinstance(said, BaseException):
-        waiter.set_exception(said)
-    else:
-        waiter.set_result(said)
+    if not waiter.done():
+        (waiter.set_exception if isinstance(said, BaseException) else waiter.set_result)(said)
 
 
 class Call:
@@ -206,15 +205,19 @@ class Call:
                 self._said = error
         self._ended.put(self._tell)
 
+    def put(self) -> None:
+        """Have a thread run it; if none can be had, tell that."""
+        try:
+            self._pool.put(self.run)
+        except RuntimeError as error:
+            self._dropped, self._said = False, error
+            self._tell()
+
     def _tell(self) -> None:
         """Tell those who wait, on the loop."""
         if self._dropped and self.waiters:  # somebody came while it was dropped
-            try:
-                self._pool.put(self.run)
-            except RuntimeError as error:  # no thread can be had
-                self._said = error
-            else:
-                return
+            self.put()
+            return
         self._end()
         # What an error leads to, and what holds it, must not hold each other.
         waiters, self.waiters = self.waiters, []
@@ -235,10 +238,10 @@ class _Ended:
         """Have `told` called on the loop."""
         with self._lock:
             self._told.append(told)
-            wakes = len(self._told) == 1
-        if wakes:
-            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                self.loop.call_soon_threadsafe(self._tell)
+            if len(self._told) > 1:
+                return
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self.loop.call_soon_threadsafe(self._tell)
 
     def _tell(self) -> None:
         with self._lock:

@@ -162,7 +162,8 @@ def test_a_dropped_call_that_cannot_begin_again_is_an_error_and_not_the_last_wor
             await comer
         pool.full = False
         again = asyncio.create_task(shared.call("key", "abc".upper))
-        await asyncio.sleep(0)
+        while not held:
+            await asyncio.sleep(0)
         held.pop()()
         return await again
 
@@ -185,3 +186,29 @@ def test_a_call_that_hangs_keeps_nothing_of_those_who_left() -> None:
         assert asyncio.run(scenario()) == 0
     finally:
         release.set()
+
+
+def test_one_turn_of_the_loop_hands_over_all_that_it_begins() -> None:
+    put: list[int] = []
+
+    class Counted(Pool):
+        turn = 0
+
+        def put(self, run: Callable[[], None]) -> None:
+            put.append(self.turn)
+            super().put(run)
+
+    async def scenario() -> list[str]:
+        pool = Counted(1, "test")
+        shared = Shared(pool)
+        told: list[str] = []
+        for number in range(3):
+            shared.begin(number, str(number).upper, told.append)
+        assert put == []
+        pool.turn = 1
+        while len(told) < 3:
+            await asyncio.sleep(0)
+        return told
+
+    assert asyncio.run(scenario()) == ["0", "1", "2"]
+    assert put == [1, 1, 1]
