@@ -186,8 +186,12 @@ class Table:
         return next((x for x in reversed(self._layers) if key in x.values), self._layers[-1])
 
     def _path(self, key: str) -> str:
-        key = key if key.replace("_", "").replace("-", "").isalnum() else quoted(key)
-        return f"{self.key}.{key}" if self.key else key
+        return f"{self.key}.{shown_key(key)}" if self.key else shown_key(key)
+
+
+def shown_key(key: str) -> str:
+    """Return `key` as a message names it: bare where TOML needs no quotes."""
+    return key if key.replace("_", "").replace("-", "").isalnum() else quoted(key)
 
 
 def quoted(value: object) -> str:

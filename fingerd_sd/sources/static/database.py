@@ -20,10 +20,11 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 from fingerd_sd.config.mistakes import Mistake
-from fingerd_sd.config.table import Layer, Table
+from fingerd_sd.config.table import Layer, Table, shown_key
 from fingerd_sd.directory.source import MAX_LISTED, SourceError
 from fingerd_sd.process.threads import Pool, Shared, Visit
-from fingerd_sd.protocol.entry import Absent, Entry
+from fingerd_sd.protocol.entry import Absent, Entry, Text
+from fingerd_sd.protocol.query import is_name
 from fingerd_sd.sources.static.users import read_user
 
 P = TypeVar("P")
@@ -185,6 +186,9 @@ class DatabaseSource:
             value = json.loads(entry)
         except (ValueError, TypeError, RecursionError) as error:
             raise SourceError(f"{self._path}: user {login!r}: not JSON: {error}") from error
+        if isinstance(value, str) and isinstance(login, str) and is_name(login):
+            # What read_user says, without a table.
+            return Text(value, f"{self._path}: {shown_key(login)}")
         mistakes: list[Mistake] = []
         users = Table([Layer(self._path, {login: value})], "", mistakes)
         user = read_user(users, login, value) if isinstance(login, str) else None

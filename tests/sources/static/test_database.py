@@ -207,6 +207,13 @@ def test_a_service_keeps_its_database_until_it_reads_its_configuration_again(
     assert isinstance(absent, Absent)
 
 
+@pytest.mark.parametrize(("login", "shown"), [("coke", "coke"), ("a.b", '"a.b"')])
+def test_a_text_says_where_it_came_from(tmp_path: Path, login: str, shown: str) -> None:
+    file = tmp_path / "users.db"
+    write([{login: "Cold"}], file)
+    assert find(file, login) == Text("Cold", f"{file}: {shown}")
+
+
 def test_only_one_who_asks_opens_a_file(compiled: Path) -> None:
     directory = source(compiled)
     held = {os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if _is(fd)}
