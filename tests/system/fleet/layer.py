@@ -7,6 +7,8 @@ is. No service is started by that, and what Debian enables at once is left to th
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -15,6 +17,8 @@ from types import TracebackType
 from ..machine import ENVIRONMENT
 
 APART = ("unshare", "--mount", "--propagation=private", "--fork", "--pid", "--kill-child")
+FOLDER = Path("/var/tmp")  # not /tmp, which may be an overlay itself, or too small
+PREFIX = "fingerd-sd-layer-"
 TIMEOUT = 300.0  # seconds for one command
 
 # $1: the cached root, $2: the folder of the layer; the rest: a command that runs in it.
@@ -37,8 +41,8 @@ class Layer:
 
     def __init__(self, root: Path, package: Path, store: str) -> None:
         self._root = root
-        # Not in /tmp, which may be an overlay itself, or too small.
-        self._folder = tempfile.TemporaryDirectory(prefix="fingerd-sd-layer-", dir="/var/tmp")
+        _sweep()
+        self._folder = tempfile.TemporaryDirectory(prefix=f"{PREFIX}{os.getpid()}-", dir=FOLDER)
         base = Path(self._folder.name)
         for name in ("upper", "work", "root", "packages"):
             (base / name).mkdir()
@@ -72,3 +76,11 @@ class Layer:
         )
         if done.returncode != 0:
             raise AssertionError(f"{argv} returned {done.returncode}:\n{done.stdout[-4000:]}")
+
+
+def _sweep() -> None:
+    """Remove the layers that killed test runs left; their machines died with them."""
+    for folder in FOLDER.glob(f"{PREFIX}*-*"):
+        owner = folder.name.removeprefix(PREFIX).partition("-")[0]
+        if owner.isdigit() and not Path("/proc", owner).exists():
+            shutil.rmtree(folder, ignore_errors=True)
