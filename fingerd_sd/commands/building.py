@@ -3,7 +3,8 @@
 
 import sys
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from fingerd_sd.commands import settings
 from fingerd_sd.commands.settings import Settings
@@ -23,15 +24,22 @@ FINGER = frozenset(("", "finger"))  # descriptor names that are served as finger
 METRICS, PROXY = "metrics", "proxy"  # those that may come with them
 
 
-class First(NamedTuple):
+class First:
     """What has been done before the event loop: the configuration and its `ruip`, connections that
     were taken, and whom systemd hears from.
     """
 
-    settings: Settings
-    ruip: Ruip
-    taken: "list[Taken]"
-    notifier: "Notifier | None"
+    def __init__(
+        self,
+        settings: Settings,
+        ruip: Ruip,
+        taken: "Sequence[Taken]" = (),
+        notifier: "Notifier | None" = None,
+    ) -> None:
+        self.settings = settings
+        self.ruip = ruip
+        self.taken = taken
+        self.notifier = notifier
 
 
 def loaded(config: File | None) -> Settings | None:

@@ -50,7 +50,7 @@ def _answer_first(config: File | None, descriptors: Iterable[int], count: bool) 
         return None
     ruip = ruip_of(settings, _counting() if count else Ruip)
     if not ruip.directory.answers_first:
-        return First(settings, ruip, [], None)
+        return First(settings, ruip)
     # Until there are handlers for them: they would end the process, and its clients with it.
     _signal.pthread_sigmask(_signal.SIG_BLOCK, (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP))
     taken = answer_first(descriptors, ruip, settings.limits)

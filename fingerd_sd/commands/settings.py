@@ -62,7 +62,7 @@ def load(main: File = MAIN, drop_ins: File | None = DROP_INS) -> Settings:
                 mistakes.append(Mistake(layer.file, section, text))
     table = table_of(layers, "server", mistakes, warnings)
     server = read_server(table)
-    check_names(table, server.names or ())
+    check_names(table, server[-1] or ())
     audiences = read_audiences(tables_of(layers, "audience", mistakes, warnings))
     names = {EVERYONE, *(audience.name for audience in audiences)}
     mounted = read_sources(tables_of(layers, "source", mistakes, warnings), names)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """`[server]`: what one client and all clients together may take, and how the process behaves."""
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from fingerd_sd.config.table import Table
 
@@ -27,16 +27,9 @@ class Limits(NamedTuple):
     miss_time: float = 0.02  # seconds before which an answer that tells of nobody never leaves
 
 
-class ServerKeys(NamedTuple):
-    """All of `[server]`. `idle_exit`: seconds, 0 for never. `log_client`: full, prefix or none.
-    `names`: what the server is called; None: what the machine is called.
-    """
-
-    limits: Limits
-    idle_exit: float
-    log_client: str
-    log_queries: bool
-    names: tuple[str, ...] | None
+# limits; idle_exit: seconds, 0 for never; log_client: full, prefix or none; log_queries; names:
+# what the server is called, None: what the machine is.
+ServerKeys: TypeAlias = tuple[Limits, float, str, bool, tuple[str, ...] | None]
 
 
 def read_server(table: Table) -> ServerKeys:
@@ -67,4 +60,4 @@ def read_server(table: Table) -> ServerKeys:
     names = table.strings("names", ())
     named = table.value("names") is not None
     table.close()
-    return ServerKeys(limits, idle_exit, log_client, log_queries, names if named else None)
+    return limits, idle_exit, log_client, log_queries, names if named else None

@@ -13,7 +13,7 @@ documented and stable form: sd_notify(3), NOTES.
 import errno
 import os
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import socket  # else where it is needed: first clients are answered before
@@ -32,11 +32,12 @@ class ActivationError(Exception):
     """A socket that systemd passed cannot be served; the text says what to change."""
 
 
-class Passed(NamedTuple):
+class Passed:
     """A listening stream socket that was passed, and its name ("" where it has none)."""
 
-    name: str
-    socket: "socket.socket"
+    def __init__(self, name: str, socket: "socket.socket") -> None:
+        self.name = name
+        self.socket = socket
 
 
 def passed_descriptors(environment: Mapping[str, str]) -> dict[int, str]:

@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from fingerd_sd.config.server import Limits
 from fingerd_sd.directory.answer import Answer
@@ -34,20 +34,21 @@ if TYPE_CHECKING:
 MOST = 256  # connections that are taken before the loop is there: a burst; others go on waiting
 
 
-class Taken(NamedTuple):
+class Taken:
     """A connection that was taken before there was a loop. `octets`: what has come, as from
     recv(2); None: nothing yet. `said`: what `Ruip` said to that; None: it was not asked. `sent`:
     octets of the answer that have gone. `started`, `ended`: in monotonic seconds; `ended` 0: it is
     open.
     """
 
-    sock: "socket.socket"
-    peer: str
-    octets: bytes | None
-    said: Answer | Begun | None
-    sent: int
-    started: float
-    ended: float
+    def __init__(self, sock: "socket.socket", peer: str, started: float) -> None:
+        self.sock = sock
+        self.peer = peer
+        self.octets: bytes | None = None
+        self.said: Answer | Begun | None = None
+        self.sent = 0
+        self.started = started
+        self.ended = 0.0
 
 
 def answer_first(descriptors: Iterable[int], ruip: Ruip, limits: Limits) -> list[Taken]:
@@ -79,24 +80,24 @@ def answer_first(descriptors: Iterable[int], ruip: Ruip, limits: Limits) -> list
 
 def _served(sock: "socket.socket", peer: str, ruip: Ruip, limits: Limits) -> Taken | None:
     """Return what became of a connection; None: it was reset before anything came."""
-    started = time.monotonic()
+    taken = Taken(sock, peer, time.monotonic())
     try:
-        octets: bytes | None = sock.recv(RECEIVE, AT_ONCE)
+        taken.octets = sock.recv(RECEIVE, AT_ONCE)
     except (BlockingIOError, InterruptedError):
-        octets = None
+        pass
     except OSError:
         sock.close()
         return None
     client = ruip.policy.client(peer)
-    said = said_at_once(sock, octets, ruip, limits.max_query, client, started)
-    sent, ended = 0, 0.0
+    most = limits.max_query
+    said = taken.said = said_at_once(sock, taken.octets, ruip, most, client, taken.started)
     if said is not None and not isinstance(said, Begun):
-        sent = send_now(sock, said.octets)
-        if sent == len(said.octets):
+        taken.sent = send_now(sock, said.octets)
+        if taken.sent == len(said.octets):
             end_output(sock)
             sock.close()
-            ended = time.monotonic()
-    return Taken(sock, peer, octets, said, sent, started, ended)
+            taken.ended = time.monotonic()
+    return taken
 
 
 def said_at_once(
