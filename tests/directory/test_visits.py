@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import threading
 from collections.abc import Callable, Iterator
@@ -336,3 +337,29 @@ def test_a_source_whose_visit_raises_has_failed(caplog: pytest.LogCaptureFixture
 
     run(scenario())
     assert "raises" in caplog.text
+
+
+@pytest.mark.parametrize("text", ["here", ""])
+def test_a_look_up_leaves_no_cycle_for_the_collector(text: str) -> None:
+    """To look for cycles takes longer than many a look-up."""
+
+    async def scenario() -> int:
+        it = house(Visited(lambda _: Text(text) if text else Absent("none")))
+
+        async def once(line: bytes) -> None:
+            told: list[Answer] = []
+            asking = begun(it, line)
+            it.wait(asking).then(lambda timed: told.append(it.settle(asking, timed)))
+            await until(lambda: bool(told))
+
+        await once(b"alice\r\n")
+        gc.collect()
+        gc.disable()
+        try:
+            for number in range(20):
+                await once(b"user%d\r\n" % number)
+            return gc.collect()
+        finally:
+            gc.enable()
+
+    assert run(scenario()) < 100

@@ -164,6 +164,7 @@ class LookUp(Generic[T]):
 
     def _tell(self, said: T | BaseException) -> None:
         self._said = said
+        self._course = self._task = None  # they hold this one: no cycle stays
         self._among.pop(self._key, None)
         calls, self._calls = self._calls, []
         for call in calls:
