@@ -96,20 +96,22 @@ async def ask(it: Ruip, line: bytes) -> bytes:
 
 async def tasks_of(it: Ruip, line: bytes) -> tuple[Answer, int]:
     """Return the first answer to `line`, and how many tasks were made for it."""
-    loop = asyncio.get_running_loop()
+    loop, task = asyncio.get_running_loop(), asyncio.Task
     made: list[asyncio.Task[Any]] = []
 
-    def count(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
-        made.append(asyncio.Task(coroutine, loop=loop, **options))
+    def count(coroutine: Any, **options: Any) -> asyncio.Task[Any]:
+        made.append(task(coroutine, **options))
         return made[-1]
 
     told: list[Answer] = []
-    loop.set_task_factory(count)
-    asking = begun(it, line)
-    it.wait(asking).then(lambda timed: told.append(it.settle(asking, timed)))
-    assert asyncio.all_tasks() == {asyncio.current_task()}  # not even one begun without a factory
-    await until(lambda: bool(told))
-    loop.set_task_factory(None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(asyncio, "Task", count)  # eager ones are made without a factory
+        loop.set_task_factory(lambda loop, coroutine, **more: count(coroutine, loop=loop, **more))
+        asking = begun(it, line)
+        it.wait(asking).then(lambda timed: told.append(it.settle(asking, timed)))
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        await until(lambda: bool(told))
+        loop.set_task_factory(None)
     return told[0], len(made)
 
 
