@@ -87,14 +87,12 @@ def _session(session: Session) -> dict[str, Any]:
             "host": session.host,
             "idle": None if session.idle is None else max(0, int(session.idle)),
             "messages": session.messages,
-            "machine": session.machine,
         }
     )
 
 
 def _login(login: Login) -> dict[str, Any]:
-    told = {"at": rfc3339(login.at), "tty": login.tty, "host": login.host}
-    return _known({**told, "machine": login.machine})
+    return _known({"at": rfc3339(login.at), "tty": login.tty, "host": login.host})
 
 
 def _mail(mail: Mail) -> dict[str, Any]:
