@@ -43,12 +43,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    """Add to a failure what the machine's journal holds since the test began."""
+    """Add to a failure what the journal of the machine, or of each of a fleet, holds."""
     outcome = yield
     report = outcome.get_result()  # type: ignore[attr-defined]
-    finger = getattr(item, "funcargs", {}).get("finger")
-    if report.failed and isinstance(finger, Finger):
-        report.sections.append((f"journal of {finger.machine.release}", finger.diary()))
+    for name, seen in getattr(item, "funcargs", {}).items():
+        if report.failed and name in ("finger", "fleet"):
+            report.sections.append((f"journal of {seen.release}", seen.diary()))
 
 
 @pytest.fixture(scope="session")

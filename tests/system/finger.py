@@ -44,7 +44,7 @@ class Finger:
     """finger.socket and finger.service on `machine`, or another pair of units of the project."""
 
     def __init__(self, machine: Machine, socket: str = SOCKET, service: str = SERVICE) -> None:
-        self.machine = machine
+        self.machine, self.release = machine, machine.release
         self.socket, self.service = socket, service
         self.ask = machine.ask
         self.since = machine.cursor()

@@ -7,25 +7,14 @@ from collections.abc import Iterator
 
 import pytest
 
+from .far import ALICE, configuration
 from .finger import HAPPY, SERVICE, Finger
 from .waiting import wait_for
 
 PROXY = "finger-proxy.socket"
 EXAMPLE = "/usr/local/share/doc/fingerd-sd/examples/haproxy/haproxy.cfg"
 HERE, THERE = "192.0.2.1", "192.0.2.7"
-CONFIGURATION = f"""
-[[audience]]
-name = "far"
-networks = ["{THERE}"]
-show = ["name", "office"]
-rate = 0
-
-[[source]]
-type = "static"
-users.moshez = "Happy and well"
-users.alice = {{ name = "Alice", office = "Hill 016", plan = "x" }}
-"""
-ALICE = "Login: alice          \t\t\tName: Alice\r\nOffice: Hill 016\r\n"
+CONFIGURATION = configuration(THERE)
 # A network namespace for clients, so that their addresses are none of this machine.
 FAR = f"""
 ip netns add far

@@ -15,16 +15,6 @@ from .layer import Layer
 from .store import Store
 
 
-@pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    """Add to a failure what the journals of the fleet hold."""
-    outcome = yield
-    report = outcome.get_result()  # type: ignore[attr-defined]
-    fleet = getattr(item, "funcargs", {}).get("fleet")
-    if report.failed and isinstance(fleet, Fleet):
-        report.sections.append((f"journals of {fleet.release}", fleet.diary()))
-
-
 @pytest.fixture(scope="package", params=roots.RELEASES)
 def booted(request: pytest.FixtureRequest, able: None) -> Iterator[Fleet]:
     """All machines, with the package; what is on them is the tests' to start."""

@@ -11,8 +11,8 @@ import signal
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 
+from ...helpers.ended import Ended
 from ..finger import Finger
 from ..machine import Machine
 from ..torture.load import Load
@@ -35,8 +35,8 @@ SAY = "echo {words} | nc -U -N -w 10 /run/haproxy/admin.sock"
 CLIENTS = 16
 
 
-class Fleet:
-    """The machines by their names, `hub` too; all have the package. `close` it in any case."""
+class Fleet(Ended):
+    """The machines by their names, `hub` too; all have the package."""
 
     def __init__(self, release: str, root: Path) -> None:
         self.release, self._root = release, root
@@ -54,21 +54,10 @@ class Fleet:
             for name in network.MACHINES:
                 network.join(self.hub, self.machines[name], name)
         except BaseException:
-            self.close()
+            self.leave()
             raise
 
-    def __enter__(self) -> Fleet:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        where: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
+    def leave(self, failed: bool = False) -> None:
         """Power all machines off, the one with the networks last."""
         with ExitStack() as stack:
             stack.callback(self._threads.shutdown)

@@ -12,8 +12,8 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
-from types import TracebackType
 
+from ...helpers.ended import Ended
 from ..machine import ENVIRONMENT
 
 APART = ("unshare", "--mount", "--propagation=private", "--fork", "--pid", "--kill-child")
@@ -36,7 +36,7 @@ apt-get install --yes /mnt/*.deb
 """
 
 
-class Layer:
+class Layer(Ended):
     """A root above the cached `root` that has `package` too. Machines boot from `path`."""
 
     def __init__(self, root: Path, package: Path, store: str) -> None:
@@ -51,15 +51,8 @@ class Layer:
         self.path = Path(f"{base / 'upper'}:{root}")
         self._run("sh", "-euc", INSTALL.replace("STORE", store))
 
-    def __enter__(self) -> Layer:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        where: TracebackType | None,
-    ) -> None:
+    def leave(self, failed: bool = False) -> None:
+        """Remove it; its machines are gone by then."""
         self._folder.cleanup()
 
     def _run(self, *argv: str) -> None:

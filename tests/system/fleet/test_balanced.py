@@ -8,6 +8,7 @@ from __future__ import annotations
 import pytest
 
 from ...fresh.packages import package
+from ..far import ALICE, configuration
 from ..finger import SERVICE, SOCKET, Finger
 from ..package import install, version
 from ..torture.load import Load
@@ -15,23 +16,7 @@ from .fleet import SERVERS, Fleet
 from .network import BALANCER, CLIENTS
 
 FAR, *OTHERS = CLIENTS
-CONFIGURATION = f"""
-[[audience]]
-name = "far"
-networks = ["{FAR}"]
-show = ["name", "office"]
-rate = 0
-
-[[audience]]
-name = "others"
-rate = 0
-
-[[source]]
-type = "static"
-users.moshez = "Happy and well"
-users.alice = {{ name = "Alice", office = "Hill 016", plan = "x" }}
-"""
-ALICE = "Login: alice          \t\t\tName: Alice\r\nOffice: Hill 016\r\n"
+CONFIGURATION = configuration(FAR, '[[audience]]\nname = "others"\nrate = 0\n')
 LOAD = Load([("moshez", "Happy and well\r\n"), ("nobody", "No such user\r\n")], 16, (0.0, 0.05))
 RESTARTS = 3
 MORE = 200  # queries while a server is away
