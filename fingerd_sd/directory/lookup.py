@@ -14,6 +14,7 @@ from fingerd_sd.directory.source import (
     MAX_LISTED,
     Immediate,
     Lists,
+    ListsHosts,
     Matches,
     Mounted,
     News,
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 class Directory:
     """`sources` in the order in which they are asked. `waits`: whether one of them must be waited
     for, so that the time of an answer could reveal something. `answers_first`: whether one of them
-    answers at once, before there is an event loop. `news`: returns another value after a source's
+    answers at once, before there is an event loop. `tells_hosts`: whether
+    one of them tells of several hosts. `news`: returns another value after a source's
     answers have changed, without a system call; None if no source tells that.
     """
 
@@ -44,6 +46,7 @@ class Directory:
             for source, audiences in sources
         )
         self.news = _news_of([mounted.source for mounted in sources])
+        self.tells_hosts = any(isinstance(asked.source, ListsHosts) for asked in self._asked)
         self.waits = any(asked.find_now is None for asked in self._asked)
         self.answers_first = any(asked.find_now is not None for asked in self._asked)
 
@@ -105,8 +108,9 @@ class Directory:
                 except Exception as error:  # as in find
                     log_failure(mounted.source, error)
 
-    async def who(self, audience: str, by_plans: bool = False) -> Listing:
-        """Return who is here, by name; `by_plans`: who published a plan, newest first. Only users
+    async def who(self, audience: str, by_plans: bool = False, host: str = "") -> Listing:
+        """Return who is here, by name, or on `host` alone, where sources tell of several hosts;
+        `by_plans`: who published a plan, newest first. Only users
         that a query of `audience` for the name finds are in it: so a list shows nothing that such a
         query does not (RFC 1288 §2.5.2).
         """
@@ -116,6 +120,8 @@ class Directory:
             return await plans(self.sources, self.find, audience)
 
         def ask(source: Source) -> Answering | None:
+            if host:
+                return source.who_at(host) if isinstance(source, ListsHosts) else None
             return source.who() if isinstance(source, Lists) else None
 
         return await several(self.sources, ask, self.find, audience, MAX_LISTED)

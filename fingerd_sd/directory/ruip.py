@@ -230,9 +230,10 @@ class Ruip:
     async def _look_up(self, query: Query, audience: Audience, search: Search | None) -> Timed:
         """Return the answer to an allowed query."""
         if query.hosts:
-            from fingerd_sd.directory.relay import forwarded
+            from fingerd_sd.directory.relay import elsewhere
 
-            return await forwarded(self._forwarder, query, audience), 0
+            places = self.policy, self.directory, self._forwarder
+            return await elsewhere(places, query, audience, self._wall())
         if search is None:
             listing = await self.directory.who(audience.name, audience.list == PLANS)
             return of_list(listing, query, audience, self._wall()), listing.lifetime

@@ -122,6 +122,16 @@ class Lists(Protocol):
 
 
 @runtime_checkable
+class ListsHosts(Protocol):
+    """A source that also lists who is on one of several hosts: a session has its `machine`."""
+
+    async def who_at(self, host: str, /) -> Sequence[str] | None:
+        """Return the names of the users on `host`, in lower case, as `who` does; None: nothing is
+        known of that host now.
+        """
+
+
+@runtime_checkable
 class Publishes(Protocol):
     """A source that also knows who published a plan lately."""
 

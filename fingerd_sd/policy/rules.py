@@ -8,7 +8,7 @@ import ipaddress
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeAlias
 
-from fingerd_sd.policy.audience import Address, Audience
+from fingerd_sd.policy.audience import SESSIONS, Address, Audience
 from fingerd_sd.policy.rates import Buckets
 from fingerd_sd.protocol.hosts import MAX_HOSTS, denied, literal, same_name
 from fingerd_sd.protocol.query import Query
@@ -39,14 +39,22 @@ class Policy:
     """The administrator's rules. `audiences`: the first whose networks hold the client wins.
     `log_client`: what the journal gets of an address: full, prefix or none. `names`: what this
     server is called, beside the address that a client has connected to; none: not even that.
+    `hosts`: those of whose sessions a store tells, by what they are called there; None: of none,
+    and those that an audience may forward to are only forwarded to.
     """
 
     def __init__(
-        self, audiences: Sequence[Audience], log_client: str = "full", names: Sequence[str] = ()
+        self,
+        audiences: Sequence[Audience],
+        log_client: str = "full",
+        names: Sequence[str] = (),
+        hosts: Sequence[str] | None = None,
     ) -> None:
         self._audiences = (*audiences, Audience())
         self._log_client = log_client
         self._names = frozenset(literal(name) or same_name(name) for name in names)
+        self._stored = hosts is not None
+        self._hosts = frozenset(same_name(host) for host in hosts or ())
         self._clients: dict[str, Client] = {}
         self._buckets = Buckets()
 
@@ -89,6 +97,8 @@ class Policy:
         left, alike = len(query.hosts), True
         while 0 < left <= MAX_HOSTS and self._names:
             host = query.hosts[left - 1]
+            if left == 1 and same_name(host) in self._hosts:
+                break  # of several that are all here in the store, it is that one alone
             address = literal(host)
             if (address or same_name(host)) not in self._names:
                 alike = alike and not address
@@ -101,11 +111,23 @@ class Policy:
         """Return the refusal of `query`, or None if it may be answered. RFC 1288 §3.2.1 and
         §3.2.2: a refusal is an answer of its own, with a text.
         """
+        if query.hosts and self.asks_store(query, audience):
+            return None if audience.list == SESSIONS else LIST_DENIED
         if query.hosts and self.forwarding_denied(query, audience):
             return FORWARDING_DENIED
         if query.is_list and not audience.list:
             return LIST_DENIED
         return None
+
+    def asks_store(self, query: Query, audience: Audience) -> bool:
+        """Whether `query` asks for the sessions on one host, of which the store may know: one of
+        `hosts`, or one that an `audience` that may list may forward to.
+        """
+        if not self._stored or len(query.hosts) != 1:
+            return False
+        if same_name(query.hosts[0]) in self._hosts:
+            return True
+        return audience.list == SESSIONS and not self.forwarding_denied(query, audience)
 
     def forwarding_denied(self, query: Query, audience: Audience) -> str:
         """Return why `query`, a {Q2}, is not relayed; "" if it is. For `ask --explain`."""

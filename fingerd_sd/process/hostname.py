@@ -12,6 +12,11 @@ MAX_HOSTS_FILE = 65536  # octets: some keep lists of thousands of names there
 LOCALHOST = "localhost"
 
 
+def own_name() -> str:
+    """Return what this machine is called among others of one site: its name up to the first dot."""
+    return os.uname().nodename.partition(".")[0].lower()
+
+
 def names_of_this_host(name: str = "", hosts: str | os.PathLike[str] = HOSTS) -> tuple[str, ...]:
     """Return the names of this machine, in lower case: localhost; `name`, by default the host name,
     with and without its domain; the name with a domain that hosts(5) has for it. It never fails.

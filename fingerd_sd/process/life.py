@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Generic
 from fingerd_sd.config.mistakes import ConfigError
 from fingerd_sd.process.journal import Journal
 from fingerd_sd.process.served import S, Served
-from fingerd_sd.process.systemd import Notifier, name_of
+from fingerd_sd.process.systemd import Notifier, names_of
 from fingerd_sd.process.threads import Pool
 from fingerd_sd.protocol.text import one_line
 
@@ -91,7 +91,7 @@ class Service(Generic[S]):
             self._pressure.watch(loop, *calls)
         # First look at the clients that wait: else a slow start would exit without serving.
         self._idle_timer = loop.call_later(0, self._watch_idle)
-        log.info("Serving %s", ", ".join(map(name_of, self._listeners)), extra={"event": "STARTED"})
+        log.info("Serving %s", names_of(self._listeners), extra={"event": "STARTED"})
         self._warn(self._setup)
         await self._stop.wait()
         await self._leave()

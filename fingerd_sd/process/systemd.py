@@ -12,7 +12,7 @@ documented and stable form: sd_notify(3), NOTES.
 
 import errno
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -97,6 +97,11 @@ def name_of(listener: "socket.socket") -> str:
     return f"[{host}]:{port}" if listener.family == socket.AF_INET6 else f"{host}:{port}"
 
 
+def names_of(listeners: "Iterable[socket.socket]") -> str:
+    """Return where all of `listeners` listen, in words."""
+    return ", ".join(map(name_of, listeners)) or "without a socket"
+
+
 class Notifier:
     """Tells systemd how the service is: sd_notify(3). Without systemd it does nothing."""
 
@@ -171,6 +176,10 @@ class LoginMonitor:
         self._monitor: Any = login.Monitor("session")
         self._poll = select.poll()
         self._poll.register(self._monitor.fileno(), self._monitor.get_events())
+
+    def fileno(self) -> int:
+        """Return the descriptor that can be read when there may have been a change."""
+        return int(self._monitor.fileno())
 
     def changed(self) -> bool:
         """Whether there was a change since the last call. It does not wait."""

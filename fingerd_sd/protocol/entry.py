@@ -39,7 +39,7 @@ class Link(NamedTuple):
 class Session(NamedTuple):
     """A login that lasts. `since`: with its time zone. `tty`: "pts/0", "tty2" or ":0"; `host`:
     where from; `idle`: seconds without input; `messages`: whether others may write to the terminal.
-    None: not known, or there is none.
+    `machine`: which of several hosts it is on. None: not known, or there is none.
     """
 
     since: datetime
@@ -47,14 +47,16 @@ class Session(NamedTuple):
     host: str | None = None
     idle: float | None = None
     messages: bool | None = None
+    machine: str | None = None
 
 
 class Login(NamedTuple):
-    """The last login, over or not. `at`: with its time zone; `tty` and `host` as in Session."""
+    """The last login, over or not. `at`: with its time zone; the rest as in Session."""
 
     at: datetime
     tty: str | None = None
     host: str | None = None
+    machine: str | None = None
 
 
 class Mail(NamedTuple):
@@ -87,7 +89,9 @@ class Person(NamedTuple):
     have been earlier logins. `last_login` belongs to the atom sessions. `forward`: where mail goes,
     as in ~/.forward. `origins`: where an atom came from, or why it is missing. It is for
     `ask --explain` only, and never sent to a client. `beneath`: whether what a later source knows
-    of the user is shown too, where an atom is None here. `lifetime`: as in a Text.
+    of the user is shown too, where an atom is None here. `lifetime`: as in a Text. `uid`:
+    by what its machine knows the user, where sessions on other machines must be the same user's; it
+    is never shown.
     """
 
     login: str
@@ -109,6 +113,7 @@ class Person(NamedTuple):
     origins: Mapping[str, str] = MappingProxyType({})
     beneath: bool = False
     lifetime: float | None = None
+    uid: int | None = None
 
 
 class Text(NamedTuple):

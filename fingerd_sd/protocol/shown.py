@@ -31,12 +31,14 @@ def shown(person: Person, show: Collection[str], now: float) -> Person:
     if person.status is not None and person.status.ended(now):
         atoms["status"] = None
     last = person.last_login if "sessions" in show else None
-    if last is not None and is_one_of(last.at, last.tty, person.sessions or ()):
+    if last is not None and is_one_of(last, person.sessions or ()):
         last = None
     return Person(
         field(person.login),
         **atoms,
-        last_login=None if last is None else Login(last.at, _line(last.tty), _line(last.host)),
+        last_login=None
+        if last is None
+        else Login(last.at, _line(last.tty), _line(last.host), _line(last.machine)),
         links=showable(person.links),
         lifetime=person.lifetime,
     )
@@ -70,6 +72,7 @@ def _sessions(sessions: tuple[Session, ...] | None) -> tuple[Session, ...] | Non
             tty=_line(session.tty),
             host=_line(session.host),
             idle=session.idle if is_known(session.idle) else None,
+            machine=_line(session.machine),
         )
         for session in sessions
     )

@@ -204,7 +204,7 @@ async def _session(values: dict[str, Any]) -> None:
 
     with patch.object(logind, "_call", call):
         try:
-            one = await logind._session(None, "alice", "/", asyncio.Semaphore())  # type: ignore[arg-type]
+            one = await logind._session(None, 1000, "alice", "/", asyncio.Semaphore())  # type: ignore[arg-type]
         except (ValueError, TypeError, OverflowError):  # told of as "it is not what logind says"
             return
     with folder() as here:

@@ -9,7 +9,15 @@ from fingerd_sd.protocol.entry import ATOMS, Absent, Link, Person, Text
 
 
 def test_every_atom_of_a_person_can_be_shown_or_hidden() -> None:
-    own = {"login", "last_login", "links", "origins", "beneath", "lifetime"}  # 2nd: of sessions
+    own = {
+        "login",
+        "last_login",
+        "links",
+        "origins",
+        "beneath",
+        "lifetime",
+        "uid",
+    }  # 2nd: of sessions
     assert set(Person._fields) - own <= set(ATOMS)
 
 

@@ -9,6 +9,7 @@ from fingerd_sd.directory.relay import relayed
 from fingerd_sd.policy.audience import PLANS, Audience
 from fingerd_sd.policy.rules import Client, Policy
 from fingerd_sd.protocol.entry import ATOMS, Entry, Person, Text
+from fingerd_sd.protocol.hosts import same_name
 from fingerd_sd.protocol.query import QueryError, parse
 
 
@@ -31,7 +32,19 @@ async def explain(policy: Policy, directory: Directory, line: bytes, client: Cli
     refusal = policy.refusal(query, audience)
     if refusal is not None:
         why = policy.forwarding_denied(query, audience) if query.hosts else "list = false"
+        if query.hosts and policy.asks_store(query, audience):
+            why = "list = false, which sessions on one host need"
         return [*lines, f"query: refused: {_of(audience)} has {why}"]
+    if query.hosts and policy.asks_store(query, audience):
+        host = query.hosts[0]
+        listing = await directory.who(audience.name, host=same_name(host))
+        lines += [
+            f"store: {host}, as far as the store knows it",
+            *_listing(listing, audience, "on"),
+        ]
+        if not policy.forwarding_denied(query, audience):
+            lines.append(f"forward: to {host}, if the store knows nothing of it")
+        return lines
     if query.hosts:
         hosts = ", ".join(audience.forward_hosts)
         return [*lines, f"forward: to {query.hosts[-1]}, allowed by {hosts}: {relayed(query)!r}"]

@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 from datetime import datetime
 
-from fingerd_sd.protocol.entry import Mail, Person, Session, Status
+from fingerd_sd.protocol.entry import Login, Mail, Person, Session, Status
 from fingerd_sd.protocol.layout.fields import HALF_A_YEAR, field, is_known
 
 
@@ -22,8 +22,8 @@ def session_lines(person: Person, now: float) -> list[str]:
     widest = max((len(field(session.tty)) for session in sessions), default=0)
     lines = [line for session in sessions for line in _on_since(session, widest)]
     last = person.last_login
-    if last is not None and not is_one_of(last.at, last.tty, sessions):
-        lines.append(f"Last login {_when(last.at, now)}{_where(last.tty, last.host)}")
+    if last is not None and not is_one_of(last, sessions):
+        lines.append(f"Last login {_when(last.at, now)}{_where(last.tty, last.host, last.machine)}")
     return lines
 
 
@@ -59,11 +59,12 @@ def _until(end: datetime | None, now: float) -> str:
 
 def _on_since(session: Session, widest: int) -> list[str]:
     tty, host = field(session.tty), field(session.host)
-    lines = [f"On since {session.since:%a %b %e %H:%M (%Z)}{_where(tty, host)}"]
+    where = _where(tty, host, session.machine)
+    lines = [f"On since {session.since:%a %b %e %H:%M (%Z)}{where}"]
     idle = idle_words(session.idle) if is_known(session.idle) else ""
     if idle:
         idle = " " * (widest - len(tty) + 3) + idle
-        if host:
+        if host or session.machine:
             lines.append(idle)
         else:
             lines[-1] += idle
@@ -75,19 +76,21 @@ def _on_since(session: Session, widest: int) -> list[str]:
     return lines
 
 
-def _where(tty: str | None, host: str | None) -> str:
-    tty, host = field(tty), field(host)
-    return (f" on {tty}" if tty else "") + (f" from {host}" if host else "")
+def _where(tty: str | None, host: str | None, machine: str | None) -> str:
+    words = (("on", field(tty)), ("at", field(machine)), ("from", field(host)))
+    return "".join(f" {word} {what}" for word, what in words if what)
 
 
-def is_one_of(at: datetime, tty: str | None, sessions: Sequence[Session]) -> bool:
-    """Whether the last login is one of `sessions`. It is none of them only if it came after one of
-    them and on another terminal. Times alone do not decide, since one login reads the clock twice.
+def is_one_of(last: Login, sessions: Sequence[Session]) -> bool:
+    """Whether `last` is one of `sessions`. It is none of them only if it came after one of them on
+    the same machine and on another terminal. Times alone do not decide, since one login reads the
+    clock twice.
     """
-    if not sessions:
+    there = [session for session in sessions if session.machine == last.machine]
+    if not there:
         return False
-    return any(session.tty == tty for session in sessions) or all(
-        session.since >= at for session in sessions
+    return any(session.tty == last.tty for session in there) or all(
+        session.since >= last.at for session in there
     )
 
 

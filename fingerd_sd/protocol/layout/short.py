@@ -20,16 +20,27 @@ _NO_SESSION = " " * 28  # as wide as a tty, an idle time and a login time
 def short_form(rows: Sequence[tuple[str, Entry]], show: Collection[str], now: float) -> str:
     """Return a line for each session of each login in `rows`, under a line of titles. An entry
     without sessions has one line: an item of a vending machine (RFC 1288 §2.5.5) is not logged in.
+    Where sessions name their machines, a column "On" has those.
     `rows`: at least one. `show`: names out of entry.ATOMS. `now`: seconds since the epoch.
     """
     logins = [field(login) for login, _ in rows]
     names = [_name(entry) if "name" in show else "" for _, entry in rows]
     width, name_width = widths(logins, names)
+    machines = [
+        len(field(session.machine))
+        for _, entry in rows
+        if isinstance(entry, Person) and "sessions" in show
+        for session in entry.sessions or ()
+        if session.machine
+    ]
+    machine_width = max(_MIN_COLUMN, *machines) if machines else 0
     titles = f"{'Login':<{width}} "
     if "name" in show:
         titles += f"{'Name':<{name_width}} "
     if "sessions" in show:
         titles += " Tty      Idle  Login Time  "
+    if machines:
+        titles += f" {'On':<{machine_width}}"
     if "office" in show:
         titles += " Office    "
     if "phone" in show:
@@ -44,9 +55,14 @@ def short_form(rows: Sequence[tuple[str, Entry]], show: Collection[str], now: fl
         sessions = (person.sessions if person and "sessions" in show else None) or ()
         for session in sessions:
             host = field(session.host)
-            lines.append(row + _presence(session, now) + (f" ({host})" if host else desk))
+            told = row + _presence(session, now)
+            if machines:
+                told += f" {field(session.machine):<{machine_width}}"
+            lines.append(told + (f" ({host})" if host else desk) if host or desk else told.rstrip())
         if not sessions:
             blank = _NO_SESSION if "sessions" in show else ""
+            if machines:
+                blank += " " * (machine_width + 1)
             lines.append((row + blank + desk).rstrip())
     return "\n".join(lines) + "\n"
 

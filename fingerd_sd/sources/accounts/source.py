@@ -190,6 +190,7 @@ def _person(account: pwd.struct_passwd, options: Options) -> Person:
         project=files.get("project"),
         plan=files.get("plan"),
         origins=MappingProxyType(origins),
+        uid=account.pw_uid,
     )
 
 

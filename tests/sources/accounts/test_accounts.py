@@ -132,6 +132,7 @@ def test_an_account_with_a_plan_is_shown(nss: Accounts) -> None:
         home_phone="2125550100",
         project="finger\n",
         plan="Working.\n",
+        uid=UID,
     )
 
 

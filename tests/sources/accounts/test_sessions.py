@@ -68,8 +68,8 @@ def test_logind_tells_who_is_on_which_terminal_from_where_since_when(a_bus: Bus)
     }
     with Logind(sessions).on(a_bus.address):
         assert logged_in(a_bus.address) == [
-            LoggedIn("alice", NOW, "pts/0", "203.0.113.7"),
-            LoggedIn("bob", 1_790_000_000, "tty2", None, NOW - 60),
+            LoggedIn("alice", NOW, "pts/0", "203.0.113.7", uid=1000),
+            LoggedIn("bob", 1_790_000_000, "tty2", None, NOW - 60, uid=1000),
         ]
 
 
@@ -77,7 +77,7 @@ def test_an_ssh_session_of_debian_13_has_no_terminal_and_no_idle_time(a_bus: Bus
     ssh = session("alice", RemoteHost="2001:db8::7", Service="sshd")
     with Logind({"3": ssh}).on(a_bus.address):
         assert logged_in(a_bus.address) == [
-            LoggedIn("alice", 1_790_000_000, None, "2001:db8::7", None)
+            LoggedIn("alice", 1_790_000_000, None, "2001:db8::7", uid=1000)
         ]
 
 

@@ -87,12 +87,14 @@ def _session(session: Session) -> dict[str, Any]:
             "host": session.host,
             "idle": None if session.idle is None else max(0, int(session.idle)),
             "messages": session.messages,
+            "machine": session.machine,
         }
     )
 
 
 def _login(login: Login) -> dict[str, Any]:
-    return _known({"at": rfc3339(login.at), "tty": login.tty, "host": login.host})
+    told = {"at": rfc3339(login.at), "tty": login.tty, "host": login.host}
+    return _known({**told, "machine": login.machine})
 
 
 def _mail(mail: Mail) -> dict[str, Any]:

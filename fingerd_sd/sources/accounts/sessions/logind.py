@@ -32,6 +32,7 @@ _GRAPHICAL = ("x11", "wayland", "mir")
 class LoggedIn(NamedTuple):
     """A session. `since`, `active`: seconds since the epoch; `active`: of the last input, as far as
     logind knows, math.inf for right now. `graphical`: the terminal's own times do not count.
+    `uid`: as logind knows it; None: what kept the record has none.
     """
 
     user: str
@@ -40,6 +41,7 @@ class LoggedIn(NamedTuple):
     host: str | None = None
     active: float | None = None
     graphical: bool = False
+    uid: int | None = None
 
 
 def logged_in(address: str | None = None) -> list[LoggedIn]:
@@ -73,7 +75,10 @@ async def _logged_in(address: str | None) -> list[LoggedIn]:
             body = await _call(bus, f"{_NAME}.Manager", "ListSessions", _PATH)
             gate = asyncio.Semaphore(MAX_REQUESTS)
             found = await asyncio.gather(
-                *(_session(bus, user, path, gate) for _, _, user, _, path in body[0][:MAX_SESSIONS])
+                *(
+                    _session(bus, uid, user, path, gate)
+                    for _, uid, user, _, path in body[0][:MAX_SESSIONS]
+                )
             )
     except (DBusError, ValueError, TypeError, IndexError) as error:  # not in logind's form
         raise OSError(str(error)) from error
@@ -86,7 +91,7 @@ async def _logged_in(address: str | None) -> list[LoggedIn]:
 
 
 async def _session(
-    bus: MessageBus, user: str, path: str, gate: asyncio.Semaphore
+    bus: MessageBus, uid: int, user: str, path: str, gate: asyncio.Semaphore
 ) -> LoggedIn | None:
     """Return the session at `path`; None if it is not a person's, or has ended meanwhile."""
     async with gate:
@@ -108,6 +113,7 @@ async def _session(
         host=str(values.get("RemoteHost") or "") or None,
         active=_active(values),
         graphical=values.get("Type") in _GRAPHICAL,
+        uid=uid,
     )
 
 
