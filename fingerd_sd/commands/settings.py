@@ -5,30 +5,35 @@ Reads everything in one run and reports every mistake. fingerd.toml(5) describes
 """
 
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from fingerd_sd.config.files import read_layers, table_of, tables_of
 from fingerd_sd.config.mistakes import ConfigError, File, Mistake, nearest
 from fingerd_sd.config.server import Limits, read_server
-from fingerd_sd.directory.source import Mounted, Selects
+from fingerd_sd.config.table import Layer
+from fingerd_sd.directory.source import InStore, Mounted, Selects
 from fingerd_sd.policy.audience import DEFAULT_SHOW, EVERYONE, Audience, read_audiences
 from fingerd_sd.protocol.hosts import check_names
 from fingerd_sd.sources.mounting import default_sources, read_sources
 
 if TYPE_CHECKING:
     from fingerd_sd.config.publish import PublishKeys
+    from fingerd_sd.config.store import StoreKeys
     from fingerd_sd.config.web import WebKeys
+    from fingerd_sd.store.server import Server
 
 MAIN = "/etc/fingerd-sd/fingerd.toml"
 DROP_INS = "/etc/fingerd-sd/conf.d"
 
-_SECTIONS = ("server", "audience", "source", "publish", "web")
+_SECTIONS = ("server", "audience", "source", "publish", "web", "store")
 
 
 class Settings(NamedTuple):
     """All of the configuration. `idle_exit`: seconds, 0 for never. `log_client`: full, prefix or
-    none. `names`: what the server is called; None: what the machine is. `publish`, `web`: the
-    tables of that name; None: not there. `files`: those that were read. `warnings`: what can be
+    none. `names`: what the server is called; None: what the machine is. `publish`, `web`,
+    `store`: the tables of that name; None: not there. `server`: the store that `store` names, which
+    the sources share. `files`: those that were read. `warnings`: what can be
     used but is unwise.
     """
 
@@ -41,6 +46,8 @@ class Settings(NamedTuple):
     sources: tuple[Mounted, ...]
     publish: "PublishKeys | None" = None
     web: "WebKeys | None" = None
+    store: "StoreKeys | None" = None
+    server: "Server | None" = None
     files: tuple[File, ...] = ()
     warnings: tuple[Mistake, ...] = ()
 
@@ -61,13 +68,16 @@ def load(main: File = MAIN, drop_ins: File | None = DROP_INS) -> Settings:
                     text = "stands outside any table; did you mean it under [server]?"
                 mistakes.append(Mistake(layer.file, section, text))
     table = table_of(layers, "server", mistakes, warnings)
-    server = read_server(table)
-    check_names(table, server[-1] or ())
+    keys = read_server(table)
+    check_names(table, keys[-1] or ())
     audiences = read_audiences(tables_of(layers, "audience", mistakes, warnings))
     names = {EVERYONE, *(audience.name for audience in audiences)}
     mounted = read_sources(tables_of(layers, "source", mistakes, warnings), names)
     if not any("source" in layer.values for layer in layers):
         mounted = default_sources(layers[0].file, mistakes)
+    store, server = _shared(layers, mounted, mistakes, warnings)
+    if server is not None:
+        mounted = tuple(_in_store(item, server) for item in mounted)
     atoms = frozenset(DEFAULT_SHOW).union(*(audience.show for audience in audiences))
     for item in mounted:
         if isinstance(item.source, Selects):
@@ -85,14 +95,43 @@ def load(main: File = MAIN, drop_ins: File | None = DROP_INS) -> Settings:
     if mistakes:
         raise ConfigError(mistakes)
     return Settings(
-        *server,
+        *keys,
         audiences,
         mounted,
         publish,
         web,
+        store,
+        server,
         tuple(layer.file for layer in layers if os.path.exists(layer.file)),
         tuple(warnings),
     )
+
+
+def _shared(
+    layers: Sequence[Layer],
+    mounted: Sequence[Mounted],
+    mistakes: list[Mistake],
+    warnings: list[Mistake],
+) -> "tuple[StoreKeys | None, Server | None]":
+    """Return what `[store]` says, and the server that it names. It connects when it is asked."""
+    keys = None
+    if any("store" in layer.values for layer in layers):
+        from fingerd_sd.config.store import read_store
+
+        keys = read_store(table_of(layers, "store", mistakes, warnings))
+    if keys is None:
+        lacking = (getattr(item.source, "without_store", None) for item in mounted)
+        mistakes += filter(None, lacking)
+        return None, None
+    from fingerd_sd.store.server import Server
+
+    return keys, Server(keys)
+
+
+def _in_store(item: Mounted, server: "Server") -> Mounted:
+    if not isinstance(item.source, InStore):
+        return item
+    return item._replace(source=item.source.in_store(server))
 
 
 def load_from(config: File | None) -> Settings:

@@ -7,12 +7,14 @@ of source exist.
 """
 
 from collections.abc import Hashable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from fingerd_sd.protocol.entry import Absent, Entry
 
 if TYPE_CHECKING:
     from fingerd_sd.process.threads import Visit
+
+Shared_contra = TypeVar("Shared_contra", contravariant=True)  # a server
 
 MAX_LISTED = 1000  # users in one list: more than anybody reads
 
@@ -156,6 +158,16 @@ class Selects(Protocol):
 
     def select(self, atoms: frozenset[str]) -> None:
         """Called once, before any question, with the atoms that any audience may see."""
+
+
+@runtime_checkable
+class InStore(Protocol[Shared_contra]):
+    """A source that asks a store instead, where several hosts share one. It may also have
+    `without_store`, the mistake that it is where they do not; None: it is none.
+    """
+
+    def in_store(self, server: Shared_contra, /) -> Source:
+        """Return the source to ask in place of this one. It holds `server` until it is closed."""
 
 
 class Mounted(NamedTuple):

@@ -45,6 +45,8 @@ MESSAGE_IDS = {
     "REFUSED": "d2c68b7ba9c4405a9d8603b80257a0f7",
     "EXPIRED": "114661844cec45f2af9e4a19aa25de8e",
     "NOT_STORED": "ce5500e599de441a99bf9ba3b0d41b2f",
+    "STORE_FAILS": "daf24ce459e24ab2a57dd91f7d11e0d7",
+    "STORE_BACK": "02b596ca2dfd4742837a2927d8bf631c",
 }
 INFO = 6  # syslog(3) levels
 MAX_FIELD = 32768  # octets of one field; a datagram must fit the socket's buffer

@@ -45,6 +45,8 @@ PACKAGES = {
     "lxml": "python3-lxml",
     "referencing": "python3-jsonschema",
     "prometheus_client": "python3-prometheus-client",
+    "redis": "python3-redis",
+    "redis-check-rdb": "redis-tools",
     "promtool": "prometheus",
     "systemd": "python3-systemd",
     "vobject": "python3-vobject",

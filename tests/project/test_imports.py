@@ -23,6 +23,7 @@ FLOORS = (
     "process",
     "policy",
     "directory",
+    "store",
     "sources",
     "serving",
     "commands",
@@ -51,6 +52,7 @@ HEAVY = {
     "difflib",
     "importlib.metadata",
     "markupsafe",
+    "redis",
     "sqlite3",
     "systemd",
 }
@@ -61,6 +63,7 @@ FOREIGN = {
     "fingerd_sd.serving.web.forms.linking": {"markupsafe"},
     "fingerd_sd.serving.web.forms.page": {"jinja2", "markupsafe"},
     "fingerd_sd.sources.accounts.sessions.logind": {"dbus_fast"},
+    "fingerd_sd.store.link": {"redis"},
     "fingerd_sd.sources.web.client": {"aiohttp", "multidict", "yarl"},
     "fingerd_sd.sources.web.text": {"lxml"},
     "fingerd_sd.serving.web.http.connection": {"aiohttp"},
@@ -265,6 +268,8 @@ sys.exit(serve.serve(Path({str(config)!r}), [("127.0.0.1", 0)]))
     assert imported & HEAVY == set()
     roles = ("fingerd_sd.serving.web", "fingerd_sd.commands.roles.web", "fingerd_sd.config.web")
     assert not {name for name in imported if name.startswith(roles)}
+    store = ("fingerd_sd.store", "fingerd_sd.config.store")
+    assert not {name for name in imported if name.startswith(store)}
     for other in set(STARTED) - {source}:
         assert f"fingerd_sd.sources.{other}" not in imported
 

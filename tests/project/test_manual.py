@@ -135,6 +135,8 @@ def _toml(value: Any) -> str:
 ONE_OF_EACH = """
 [server]
 [publish]
+[store]
+url = "redis://store.example.org"
 [web]
 [[web.links]]
 rel = "avatar"
@@ -162,6 +164,7 @@ path = "/run/finger/{user}"
 TABLES = {  # the table in ONE_OF_EACH, and the headings under which its keys are described
     "server": [("SERVER", "")],
     "publish": [("PUBLISHING", "")],
+    "store": [("THE STORE", "")],
     "web": [("THE WEB", "")],
     "web.links[1]": [("THE WEB", "Links for everybody")],
     "audience[1]": [("AUDIENCES", "")],
@@ -519,7 +522,7 @@ def test_what_the_example_comments_out_are_the_defaults(
     file.write_text(text)
     settings.load(file, None)  # every key is known
     tables = tomllib.loads(text)
-    there = [(tables[name], known[name]) for name in ("server", "publish", "web")]
+    there = [(tables[name], known[name]) for name in ("server", "publish", "store", "web")]
     there += [(table, known["audience[1]"]) for table in tables["audience"]]
     types = ("static", "published", "accounts", "command", "web", "unit")
     sources = {name: f"source[{number}]" for number, name in enumerate(types, 1)}
@@ -529,7 +532,7 @@ def test_what_the_example_comments_out_are_the_defaults(
             default = keys[key].default
             if default not in (None, "", ()):  # what must be set has an example
                 assert value == (list(default) if isinstance(default, tuple) else default), key
-    for name in ("server", "publish", "web"):
+    for name in ("server", "publish", "store", "web"):
         assert set(tables[name]) == set(known[name])
 
 
