@@ -223,6 +223,8 @@ install-data:
 	        > $(UNITS)/$$unit.service || exit 1; \
 	    sed 's|^SocketGroup=www-data|SocketGroup=$(WEB_GROUP)|' units/$$unit.socket \
 	        > $(UNITS)/$$unit.socket || exit 1; done
+	sed 's|/usr/bin/fingerd-sd|$(PREFIX)/bin/fingerd-sd|' units/finger-presence.service \
+	    > $(UNITS)/finger-presence.service
 	install -m 644 $(PLAIN_UNITS) $(UNITS)
 	sed 's|/usr/bin/fingerd-sd|$(PREFIX)/bin/fingerd-sd|' units/user/finger-publish.service \
 	    > $(USER_UNITS)/finger-publish.service
@@ -244,7 +246,7 @@ uninstall:
 	[ -n "$(DESTDIR)" ] || [ ! -d /run/systemd/system ] || \
 	    systemctl disable --now finger.socket finger-publish.socket finger-web.socket \
 	        finger-metrics.socket finger-proxy.socket \
-	        finger.service finger-publish.service finger-web.service
+	        finger.service finger-publish.service finger-web.service finger-presence.service
 	[ -n "$(DESTDIR)" ] || [ ! -d /run/systemd/system ] || \
 	    { systemctl stop 'finger-item@*'; systemctl disable finger-item@.socket; }
 	rm -rf $(LIB) $(DOC)
@@ -252,7 +254,7 @@ uninstall:
 	rm -f $(patsubst units/%,$(UNITS)/%,$(PLAIN_UNITS))
 	rm -f $(UNITS)/finger-publish.service $(UNITS)/finger-publish.socket
 	rm -f $(UNITS)/finger-item@.service $(UNITS)/finger-item@.socket
-	rm -f $(UNITS)/finger-web.service $(UNITS)/finger-web.socket
+	rm -f $(UNITS)/finger-web.service $(UNITS)/finger-web.socket $(UNITS)/finger-presence.service
 	rm -f $(CATALOG)/fingerd-sd.catalog $(COMPLETION)/fingerd-sd
 	rm -f $(SYSUSERS)/fingerd-sd.conf $(SYSUSERS)/fingerd-sd-web.conf
 	rm -f $(patsubst units/user/%,$(USER_UNITS)/%,$(wildcard units/user/*))

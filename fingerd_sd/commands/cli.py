@@ -24,6 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _serve(None, ())
         case ["serve", "--config", file]:
             return _serve(file, ())
+        case ["presence"]:
+            return _presence(None)
         case ["item", program] if not program.startswith("-"):
             return _item(program)
     from fingerd_sd.sources import find_packages
@@ -42,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return ask(options.config, options.address, query, options.explain)
         case "item":
             return _item(options.program)
+        case "presence":
+            return _presence(options.config)
         case "compile":
             from fingerd_sd.commands.compile import compile_users
 
@@ -58,6 +62,12 @@ def _serve(config: File | None, listen: Sequence[tuple[str, int]]) -> int:
     from fingerd_sd.commands.serve import serve
 
     return serve(config, listen)
+
+
+def _presence(config: File | None) -> int:
+    from fingerd_sd.commands.roles.running import tell_presence
+
+    return tell_presence(config)
 
 
 def _item(program: str) -> int:
@@ -118,6 +128,7 @@ def _parse(arguments: Sequence[str]) -> Namespace:
         metavar="ADDR:PORT",
         help="bind a socket of its own, for a machine without systemd; may be repeated",
     )
+    command("presence", "tell a store that hosts share who is logged in here, until stopped")
     command("check", "read the configuration and name every mistake in it")
     asking = command("ask", "print what a client would get for a query, with no socket")
     asking.add_argument(

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from . import clients, files, fleet, sites, visitors, words
+from . import clients, files, fleet, presence, sites, visitors, words
 
-MODULES = (clients, files, fleet, sites, visitors, words)
+MODULES = (clients, files, fleet, presence, sites, visitors, words)
 TARGETS = {target.name: target for module in MODULES for target in module.TARGETS}

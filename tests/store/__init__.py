@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""Mirrors fingerd_sd/config/."""
+"""Mirrors fingerd_sd/store/."""

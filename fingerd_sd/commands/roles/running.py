@@ -7,18 +7,19 @@ A socket's descriptor name says what to serve on it.
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import logging
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from fingerd_sd.commands.building import First, log_to
 from fingerd_sd.commands.exits import EX_CONFIG, EX_OK, EX_UNAVAILABLE, EX_USAGE
 from fingerd_sd.commands.roles.choosing import chosen
-from fingerd_sd.commands.roles.role import Start
+from fingerd_sd.commands.roles.role import Role, Start
 from fingerd_sd.config.mistakes import ConfigError, File
-from fingerd_sd.process.journal import open_journal
+from fingerd_sd.process.journal import Journal, open_journal
 from fingerd_sd.process.life import Service
 from fingerd_sd.process.systemd import ActivationError, Notifier, passed_sockets, watchdog_interval
 from fingerd_sd.serving.waiting.loop import Loop
@@ -53,28 +54,61 @@ def run(config: File | None, listen: Sequence[tuple[str, int]], first: First | N
         log.error(_NO_SOCKET, extra={"event": "CONFIG_ERROR"})
         return EX_USAGE
 
-    try:
-        role = row.begin(Start(config, journal, first, passed))
-    except ConfigError as error:
-        for mistake in error.mistakes:
-            log.error("%s", mistake, extra={"event": "CONFIG_ERROR"})
-        return EX_CONFIG
-    except ActivationError as error:
-        log.error("%s", error, extra={"event": "CONFIG_ERROR"})
+    role = _begun(row.begin, Start(config, journal, first, passed))
+    if role is None:
         return EX_CONFIG
     try:
         listeners = [item.socket for item in passed] + [_bind(*address) for address in listen]
     except OSError as error:
         log.error("--listen: %s", error, extra={"event": "CONFIG_ERROR"})
         return EX_UNAVAILABLE
+    may_idle_out = bool(passed) and os.environ.get("SYSTEMD_EXIT_ON_IDLE") != "0"
+    notifier = (first and first.notifier) or Notifier(os.environ)
+    return _live(role, listeners, journal, notifier, may_idle_out)
+
+
+def tell_presence(config: File | None) -> int:
+    """Tell the store who is logged in on this host, until told to stop."""
+    from fingerd_sd.commands.roles.presence import begin
+
+    faulthandler.enable()
+    find_packages()
+    journal = open_journal(os.environ)
+    log_to(journal, logging.INFO)
+    role = _begun(begin, Start(config, journal, None, ()))
+    if role is None:
+        return EX_CONFIG
+    return _live(role, (), journal, Notifier(os.environ), may_idle_out=False)
+
+
+def _begun(begin: Callable[[Start], Role], start: Start) -> Role | None:
+    """Return the role; None: it cannot begin, and the log says why."""
+    try:
+        return begin(start)
+    except ConfigError as error:
+        for mistake in error.mistakes:
+            log.error("%s", mistake, extra={"event": "CONFIG_ERROR"})
+    except ActivationError as error:
+        log.error("%s", error, extra={"event": "CONFIG_ERROR"})
+    return None
+
+
+def _live(
+    role: Role,
+    listeners: Sequence[socket.socket],
+    journal: Journal,
+    notifier: Notifier,
+    may_idle_out: bool,
+) -> int:
+    """Let the role live until it is told to stop."""
     service = Service(
         listeners,
         role.serve,
         role.setup,
         role.load,
-        (first and first.notifier) or Notifier(os.environ),
+        notifier,
         journal,
-        may_idle_out=bool(passed) and os.environ.get("SYSTEMD_EXIT_ON_IDLE") != "0",
+        may_idle_out=may_idle_out,
         watchdog=watchdog_interval(os.environ),
         pressure=_pressure(os.environ),
     )

@@ -13,9 +13,12 @@ import time
 from collections.abc import Sequence
 from functools import partial
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from fingerd_sd.config.mistakes import Mistake
 from fingerd_sd.config.table import Table
+from fingerd_sd.directory.source import Source
+from fingerd_sd.process.hostname import own_name
 from fingerd_sd.process.threads import Pool, Shared, Visit
 from fingerd_sd.protocol.entry import ATOMS, Absent, Person
 from fingerd_sd.sources import words
@@ -24,6 +27,9 @@ from fingerd_sd.sources.accounts.last_login import last_login
 from fingerd_sd.sources.accounts.mailbox import mail_state
 from fingerd_sd.sources.accounts.sessions.listing import Reader, Sessions
 from fingerd_sd.sources.people import Range, account_of, need_descriptors, parse_gecos, read_range
+
+if TYPE_CHECKING:
+    from fingerd_sd.store.server import Server
 
 MAX_THREADS = 8  # look-ups at once; more wait, each within its deadline
 TIMEOUT = 5.0  # seconds for one look-up
@@ -42,13 +48,15 @@ DEFAULT_SHELL = "/bin/sh"  # what an empty field means: passwd(5)
 class Options(NamedTuple):
     """`visible`: "opt-in", only users with a readable plan or project; "all", every account.
     `uids`: the accounts of people. `unreadable_home`: whether "all" holds for a home that cannot be
-    searched: "hide", or "show". `atoms`: the atoms to look for.
+    searched: "hide", or "show". `atoms`: the atoms to look for. `fleet`: whether sessions are those
+    on all hosts, of which a store tells.
     """
 
     visible: str = "opt-in"
     uids: Range = Range()
     unreadable_home: str = "hide"
     atoms: frozenset[str] = frozenset(ATOMS)
+    fleet: bool = False
 
 
 def read(table: Table, name: str) -> AccountsSource:
@@ -57,9 +65,13 @@ def read(table: Table, name: str) -> AccountsSource:
         visible=table.choice("visible", "opt-in", ("opt-in", "all")),
         uids=read_range(table),
         unreadable_home=table.choice("unreadable_home", "hide", ("hide", "show")),
+        fleet=table.choice("sessions", "here", ("here", "fleet")) == "fleet",
     )
     table.close()
-    return AccountsSource(name, options)
+    source = AccountsSource(name, options)
+    if options.fleet:
+        source.without_store = table.mistake("sessions", '"fleet" needs url in [store]')
+    return source
 
 
 class AccountsSource:
@@ -72,6 +84,7 @@ class AccountsSource:
 
     def __init__(self, name: str, options: Options, sessions: Sessions | None = None) -> None:
         self.name = name
+        self.without_store: Mistake | None = None
         self._options = options
         self._shared = Shared(Pool(MAX_THREADS, name))
         self._sessions = sessions or Sessions(Reader())
@@ -81,6 +94,14 @@ class AccountsSource:
     def select(self, atoms: frozenset[str]) -> None:
         """Look only for `atoms`, which are those that somebody may see."""
         self._options = self._options._replace(atoms=atoms)
+
+    def in_store(self, server: Server) -> Source:
+        """Return what to ask in place of this source where hosts share the store `server`."""
+        if not self._options.fleet:
+            return self
+        from fingerd_sd.store.presence.joined import Joined
+
+        return Joined(self, server.hold(), (server.keys.host or own_name()).lower())
 
     async def find(self, user: str) -> Person | Absent:
         """Return the account `user`, or why it is not shown. Raises OSError if NSS fails."""
@@ -119,7 +140,7 @@ class AccountsSource:
     def _look_up(self, user: str, options: Options) -> Person | Absent:
         """Return what `find` does: NSS, home, files and sessions in one visit of a thread."""
         said = look_up(user, options)
-        if isinstance(said, Absent) or "sessions" not in options.atoms:
+        if isinstance(said, Absent) or "sessions" not in options.atoms or options.fleet:
             return said
         sessions, origin = self._sessions.of(said.login)
         told = f"{origin}; the last login: {said.origins['sessions']}"

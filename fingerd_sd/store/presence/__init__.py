@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""The sessions of each host: what it tells the store, and what others read of all hosts there."""

@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: MIT
+"""Who is logged in on all hosts, by a real store: what is told, read, expired, forged and lost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fingerd_sd.directory.source import SourceError
+from fingerd_sd.protocol.entry import Absent, Login, Person
+from fingerd_sd.store.presence.everywhere import KEPT, PAGE, RENEWED, STANDS_IN, Everywhere
+from fingerd_sd.store.presence.joined import Joined
+from fingerd_sd.store.presence.telling import leave, tell, told_key
+from fingerd_sd.store.presence.told import Told
+from fingerd_sd.store.server import Server
+
+from ...helpers.houses import ALICE
+from ...helpers.store import store
+
+ON = Told("alice", 1000, 1_790_000_000.0, "pts/0", "203.0.113.7", 1_790_000_000.0, True)
+BOB = Told("bob", 1001, 1_790_000_000.0, "tty2")
+
+
+class Clock:
+    """Monotonic seconds that pass when a test says so."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@asynccontextmanager
+async def everywhere(folder: Path) -> AsyncIterator[tuple[Server, Everywhere, Clock]]:
+    """Yield a store, what is known by it, and the clock by which that is kept."""
+    clock = Clock()
+    with store(folder) as running:
+        server = Server(running.keys())
+        known = Everywhere(server, clock, lambda: 1_790_000_060.0)
+        try:
+            yield server, known, clock
+        finally:
+            await known.close()
+            await server.close()
+
+
+Scenario = Callable[[Server, Everywhere, Clock], Awaitable[None]]
+
+
+@pytest.fixture
+def go(tmp_path: Path) -> Callable[[Scenario], None]:
+    """Run a scenario with a store of its own."""
+
+    def run(scenario: Scenario) -> None:
+        async def whole() -> None:
+            async with everywhere(tmp_path) as parts:
+                await scenario(*parts)
+
+        asyncio.run(whole())
+
+    return run
+
+
+Go = Callable[[Scenario], None]
+
+
+def test_all_hosts_are_known_and_changes_are_read_later(go: Go) -> None:
+    async def scenario(server: Server, known: Everywhere, clock: Clock) -> None:
+        for number in range(2 * PAGE + 1):
+            await tell(server, f"login{number}", [ON])
+        sessions, _ = await known.of("alice", 1000)
+        assert sessions is not None
+        assert len(sessions) == 2 * PAGE + 1
+        assert {one.machine for one in sessions} == {f"login{n}" for n in range(2 * PAGE + 1)}
+        assert (sessions[0].idle, sessions[0].tty, sessions[0].messages) == (60.0, "pts/0", True)
+        await tell(server, "login5", [BOB])
+        assert await known.who("login5") == ["alice"]  # it is kept
+        clock.now += KEPT
+        assert await known.who("login5") == ["bob"]
+        assert await known.who("login6") == ["alice"]
+        assert sorted(await known.who() or ()) == ["alice", "bob"]
+
+    go(scenario)
+
+
+def test_only_what_has_changed_is_fetched_again(go: Go) -> None:
+    async def scenario(server: Server, known: Everywhere, clock: Clock) -> None:
+        await tell(server, "login1", [ON])
+        await tell(server, "login2", [ON])
+        await known.known()
+        await tell(server, "login2", [BOB])
+        await tell(server, "login1", [ON])  # as before: only its time is new
+        clock.now += KEPT
+        pages: list[Any] = []
+        page = known._page
+
+        async def watched(last: float) -> Any:
+            pages.append(await page(last))
+            return pages[-1]
+
+        known._page = watched  # type: ignore[method-assign]
+        await known.known()
+        assert [host for page in pages for host, _ in page.found] == ["login2"]
+
+    go(scenario)
+
+
+def test_a_host_that_dies_is_gone_and_one_that_leaves_at_once(go: Go) -> None:
+    async def scenario(server: Server, known: Everywhere, clock: Clock) -> None:
+        await tell(server, "dies", [ON], 1)
+        await tell(server, "leaves", [ON])
+        await tell(server, "stays", [ON])
+        assert len((await known.known()).hosts) == 3
+        await leave(server, "leaves")
+        clock.now += KEPT
+        assert set((await known.known()).hosts) == {"dies", "stays"}
+        while await server.call("EXISTS", server.names.sessions_of("dies")):
+            await asyncio.sleep(0.05)
+        clock.now += KEPT
+        assert set((await known.known()).hosts) == {"stays"}
+        assert await known.who("dies") is None
+        await tell(server, "dies", [])  # it is up again, and nobody is on
+        clock.now += KEPT
+        assert await known.who("dies") == []
+
+    go(scenario)
+
+
+def test_another_user_of_the_same_name_is_another(go: Go) -> None:
+    async def scenario(server: Server, known: Everywhere, clock: Clock) -> None:
+        await tell(server, "login1", [ON])
+        assert (await known.of("alice", 1001))[0] == ()
+
+    go(scenario)
+
+
+def test_what_is_forged_in_the_store_harms_nobody(go: Go) -> None:
+    async def scenario(server: Server, known: Everywhere, clock: Clock) -> None:
+        names = server.names
+        await tell(server, "login1", [ON])
+        forged: dict[str, tuple[str, str | bytes]] = {
+            "list": ("RPUSH", "x"),
+            "rubbish": ("SET", b"\xff\0["),
+            "huge": ("SET", b"[" + b" " * (1 << 20)),
+            "evil\r\nhost": ("SET", b"[]"),
+            "\x1b[2J": ("SET", b"[]"),
+            "none": ("SADD", "x"),
+        }
+        for host, words in forged.items():
+            await server.call(words[0], names.sessions_of(host), words[1])
+            await server.call("ZADD", told_key(server), 7, host)
+        assert await known.who() == ["alice"]
+        assert set((await known.known()).hosts) <= {"login1", "rubbish", "huge"}
+
+    go(scenario)
+
+
+def test_a_store_that_has_lost_all_is_read_anew(go: Go) -> None:
+    async def scenario(server: Server, known: Everywhere, clock: Clock) -> None:
+        for _ in range(3):
+            await tell(server, "login1", [ON])
+            await tell(server, "login1", [])
+        await tell(server, "login2", [ON])
+        await known.known()
+        await server.call("FLUSHALL")
+        await tell(server, "login3", [BOB])
+        clock.now += KEPT
+        assert set((await known.known()).hosts) == {"login3"}
+
+    go(scenario)
+
+
+def test_all_is_read_anew_now_and_then(go: Go) -> None:
+    async def scenario(server: Server, known: Everywhere, clock: Clock) -> None:
+        await tell(server, "login1", [ON])
+        await known.known()
+        # A change whose number was lost in a failover.
+        await server.call("SET", server.names.sessions_of("login1"), b"[]")
+        clock.now += KEPT
+        assert await known.who("login1") == ["alice"]
+        clock.now += RENEWED
+        assert await known.who("login1") == []
+
+    go(scenario)
+
+
+def test_while_the_store_is_down_the_list_stands_in_for_a_while(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        clock = Clock()
+        with store(tmp_path) as running:
+            server = Server(running.keys())
+            known = Everywhere(server, clock)
+            await tell(server, "login1", [ON])
+            await known.known()
+        clock.now += KEPT
+        assert await known.who() == ["alice"]
+        clock.now += STANDS_IN
+        with pytest.raises(SourceError):
+            await known.who()
+        sessions, why = await known.of("alice", 1000)
+        assert sessions is None
+        assert "the store at" in why
+        await known.close()
+        await server.close()
+
+    asyncio.run(scenario())
+
+
+class Below:
+    """A source of one account."""
+
+    name, timeout, lifetime, closed = "accounts", 5.0, 2.0, False
+
+    async def find(self, user: str) -> Person | Absent:
+        last = Login(sessions_began(), "tty1")
+        return ALICE._replace(uid=1000, last_login=last) if user == "alice" else Absent()
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+def sessions_began() -> Any:
+    from datetime import UTC, datetime
+
+    return datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def test_a_source_shows_its_users_with_their_sessions_everywhere(go: Go) -> None:
+    async def scenario(server: Server, known: Everywhere, clock: Clock) -> None:
+        await tell(server, "login3", [ON, BOB])
+        below = Below()
+        source = Joined(below, server.hold(), "login1")
+        alice = await source.find("alice")
+        assert isinstance(alice, Person)
+        assert [one.machine for one in alice.sessions or ()] == ["login3"]
+        assert alice.last_login is not None
+        assert alice.last_login.machine == "login1"
+        assert isinstance(await source.find("bob"), Absent)
+        assert sorted(await source.who() or ()) == ["alice", "bob"]
+        assert await source.who_at("login1") is None
+        source.select(frozenset({"plan"}))
+        assert (await source.find("alice")) == await below.find("alice")
+        server.hold()
+        await source.close()
+        assert below.closed
+
+    go(scenario)
