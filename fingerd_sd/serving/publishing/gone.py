@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: MIT
-"""Which accounts are gone, by getpwnam_r(3): an NSS that fails is no word that somebody is gone.
+"""Which accounts are gone, by getpwnam_r(3), and what those say that are there.
 
-The pwd module raises KeyError for both, so it will not do. It blocks: call it in a thread.
+An NSS that fails is no word that somebody is gone. The pwd module raises KeyError for both, so it
+will not do. It blocks: call it in a thread.
 """
 
 from __future__ import annotations
 
 import ctypes
 import errno
+import pwd
 from collections.abc import Iterable
+
+from fingerd_sd.sources.people import parse_gecos
 
 MAX_RECORD = 1 << 22  # octets of one account; of a longer one it is known that it is there
 _UID = 2 * ctypes.sizeof(ctypes.c_char_p)  # where struct passwd of <pwd.h> has it, on Linux
@@ -42,3 +46,12 @@ def gone(people: Iterable[tuple[str, int]]) -> set[tuple[str, int]]:
         if not result or ctypes.c_uint32.from_buffer(record, _UID).value != uid:
             found.add((login, uid))
     return found
+
+
+def gecos_of(login: str, uid: int) -> dict[str, str] | None:
+    """Return what the account says of its user; None: NSS does not tell. It blocks."""
+    try:
+        account = pwd.getpwnam(login)
+    except KeyError:
+        return None
+    return parse_gecos(account.pw_gecos, login) if account.pw_uid == uid else None

@@ -31,7 +31,6 @@ from fingerd_sd.serving.publishing.wire import (
 )
 from fingerd_sd.serving.publishing.writing.changing import Looked
 from fingerd_sd.serving.publishing.writing.interface import Writing
-from fingerd_sd.sources.people import parse_gecos
 from fingerd_sd.sources.published.store import Row, links_of
 
 log = logging.getLogger(__name__)
@@ -171,20 +170,11 @@ def _login(uid: int) -> str | None:
 
 def _looked(people: list[tuple[str, int]], vouches: bool) -> Looked:
     """Return what NSS says of the accounts of `people`, logins and uids."""
-    from fingerd_sd.serving.publishing.gone import gone  # imports ctypes
+    from fingerd_sd.serving.publishing.gone import gecos_of, gone  # imports ctypes
 
     missing = gone(people)
     gecos = {}
     for login, uid in people if vouches else ():
         if (login, uid) not in missing and (parts := gecos_of(login, uid)) is not None:
             gecos[login] = parts
-    return Looked(frozenset(missing), gecos)
-
-
-def gecos_of(login: str, uid: int) -> dict[str, str] | None:
-    """Return what the account says of its user; None: NSS does not tell. It blocks."""
-    try:
-        account = pwd.getpwnam(login)
-    except KeyError:
-        return None
-    return parse_gecos(account.pw_gecos, login) if account.pw_uid == uid else None
+    return Looked(frozenset(missing), gecos, dict(people))

@@ -15,32 +15,40 @@ import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from fingerd_sd.config.mistakes import Mistake
 from fingerd_sd.serving.publishing.keeper import Keeper, Rules
 from fingerd_sd.serving.publishing.tally import LONGEST
 from fingerd_sd.serving.publishing.views import Seen
 from fingerd_sd.serving.publishing.wire import TOO_MANY, Refused, longest, refusal
-from fingerd_sd.serving.publishing.writing.threaded import Embedded
 from fingerd_sd.sources.published.source import FOLDER
+
+if TYPE_CHECKING:
+    from fingerd_sd.config.store import StoreKeys
+    from fingerd_sd.serving.publishing.writing.interface import Writing
 
 log = logging.getLogger(__name__)
 
 MAX_OPEN = 64  # connections at once; more wait in the backlog
 MAX_PER_USER = 8  # of them of one user
 REQUEST_TIME = 10.0  # seconds for a whole request, and again for the response to be taken
+HEAL_EVERY = 2.0  # seconds between two looks whether a store can be asked again
 LOOK_EVERY = 3600.0  # seconds between two thoughts of looking for accounts that are gone
 _CREDENTIALS = struct.Struct("iII")  # pid, uid, gid: unix(7), SO_PEERCRED
 
 
 class Setup(NamedTuple):
-    """One reading of the configuration. `idle_exit`: seconds, 0 for never."""
+    """One reading of the configuration. `idle_exit`: seconds, 0 for never. `store`: that of many
+    hosts, where this one is called `host`; None: a file.
+    """
 
     rules: Rules
     seen: Seen
     idle_exit: float
     warnings: tuple[Mistake, ...] = ()
+    store: StoreKeys | None = None
+    host: str = ""
 
 
 class Publishing:
@@ -50,14 +58,18 @@ class Publishing:
         self.on_change: Callable[[], None] | None = None
         self.active_at = loop.time()
         self._loop = loop
-        self._keeper = Keeper(setup.rules, setup.seen, Embedded(state))
+        self._state = state
+        self._where = setup.store, setup.host
+        self._keeper = Keeper(setup.rules, setup.seen, self._writing())
         self._listeners: Sequence[socket.socket] = ()
         self._accepting = False
         self._stopped = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._per_user: Counter[int] = Counter()
         self._looking: asyncio.Task[None] | None = None
+        self._healing: asyncio.Task[None] | None = None
         self._old: list[Seen] = []  # whose sources are closed at the end
+        self._old_writing: list[Writing] = []  # and so are these
 
     @property
     def open(self) -> int:
@@ -88,6 +100,10 @@ class Publishing:
         """Go by `setup` from now on."""
         self._old.append(self._keeper.seen)
         self._keeper.rules, self._keeper.seen = setup.rules, setup.seen
+        if self._where != (setup.store, setup.host):
+            self._where = setup.store, setup.host
+            self._old_writing.append(self._keeper.writing)
+            self._keeper.writing = self._writing()
 
     def give_back(self) -> None:
         """Nothing is kept."""
@@ -104,10 +120,12 @@ class Publishing:
 
     async def close(self) -> None:
         """Close the file and the sources."""
-        for task in (*self._tasks, *filter(None, [self._looking])):
+        for task in (*self._tasks, *filter(None, [self._looking, self._healing])):
             task.cancel()
         for seen in (*self._old, self._keeper.seen):
             await seen.directory.close()
+        for writing in self._old_writing:
+            await writing.close()
         await self._keeper.close()
 
     # --- connections ---
@@ -159,7 +177,29 @@ class Publishing:
         self._changed()
         self._resume()
 
+    def _writing(self) -> Writing:
+        """Return where entries are written: each imports what the other need not."""
+        store, host = self._where
+        if store is None:
+            from fingerd_sd.serving.publishing.writing.threaded import Embedded
+
+            return Embedded(self._state)
+        from fingerd_sd.serving.publishing.writing.fleet import Fleet
+        from fingerd_sd.store.server import Server
+
+        return Fleet(Server(store), host)
+
+    async def _heal(self) -> None:
+        """Say when the store can be asked again, which it sees by itself."""
+        while self._keeper.trouble:
+            await asyncio.sleep(HEAL_EVERY)
+        self._healing = None
+        self._changed()
+
     def _changed(self) -> None:
+        if self._where[0] is not None and self._keeper.trouble and self._healing is None:
+            self._healing = self._loop.create_task(self._heal())
+            self._healing.add_done_callback(_tell_bug)
         tell, self.on_change = self.on_change, None
         if tell is not None:
             tell()

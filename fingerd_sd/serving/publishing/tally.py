@@ -113,6 +113,13 @@ def told(octets: bytes) -> Counts | None:
         return None
 
 
+def hashed(network: str, key: bytes) -> bytes:
+    """Return what stands for `network`: nobody without `key` can tell which it is."""
+    if network == OTHERS:
+        return b""
+    return hashlib.blake2b(network.encode(), key=key, digest_size=8).digest()
+
+
 def note(database: sqlite3.Connection, counts: Mapping[str, Mapping[str, int]], now: float) -> None:
     """Add `counts` to the tables, of who has an entry; and forget what is older than DAYS. `now`:
     seconds since the epoch. The caller has a transaction.
@@ -127,12 +134,12 @@ def note(database: sqlite3.Connection, counts: Mapping[str, Mapping[str, int]], 
         ).fetchone()
         for network, count in networks.items():
             known += 1
-            crowd = network == OTHERS or known > MAX_DAY
-            hashed = b"" if crowd else hashlib.blake2b(network.encode(), key=key, digest_size=8)
+            crowd = known > MAX_DAY
+            name = b"" if crowd else hashed(network, key)
             database.execute(
                 "INSERT INTO asked VALUES (?, ?, ?, ?)"
                 " ON CONFLICT DO UPDATE SET count = count + excluded.count",
-                (login, day, hashed if isinstance(hashed, bytes) else hashed.digest(), count),
+                (login, day, name, count),
             )
 
 

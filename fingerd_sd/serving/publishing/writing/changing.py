@@ -21,10 +21,12 @@ _NOTHING = (None, None, None, None, None, None, "[]")  # the texts of who has pu
 class Looked(NamedTuple):
     """What NSS says of those with an entry. `missing`: login and uid of accounts that are gone;
     `gecos`: parts of the field of those that are there, by login; nobody whom NSS could not tell.
+    `uids`: of all who were looked for.
     """
 
     missing: frozenset[tuple[str, int]] = frozenset()
     gecos: Mapping[str, Mapping[str, str]] = {}
+    uids: Mapping[str, int] = {}
 
 
 def nobody(login: str, uid: int, now: float) -> Row:
