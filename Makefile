@@ -30,11 +30,11 @@ WEB_GROUP = $(shell for group in www-data http nginx caddy; do \
 DEB_TOOLS = git build-essential debhelper dh-python pybuild-plugin-pyproject python3-all \
     python3-setuptools python3-aiohttp python3-dbus-fast python3-hypothesis \
     python3-jinja2 python3-lxml python3-prometheus-client python3-pytest python3-pytest-timeout \
-    python3-systemd systemd man-db mandoc
+    python3-redis python3-systemd redis-tools/valkey-tools systemd man-db mandoc
 
 # The programs that the tests use, and those that the rest of `make check` needs.
 TEST_TOOLS = systemd finger netcat-openbsd w3m lynx openssl dbus-daemon man-db mandoc groff-base \
-    gcc libc6-dev strace util-linux
+    gcc libc6-dev strace util-linux redis-tools/valkey-tools
 CHECK_TOOLS = systemd-container mmdebstrap iproute2 util-linux
 
 # The folder for the results of `make torture`, and how many runs it makes.
@@ -62,7 +62,7 @@ run:
 
 .venv/ready: requirements-dev.txt
 	packaging/need.sh python3 python3-venv python3-systemd python3-aiohttp python3-lxml \
-	    python3-dbus-fast python3-jinja2 python3-prometheus-client
+	    python3-dbus-fast python3-jinja2 python3-prometheus-client python3-redis
 	$(PYTHON) -m venv --clear --system-site-packages .venv
 	.venv/bin/pip install --quiet --require-hashes -r requirements-dev.txt
 	touch $@

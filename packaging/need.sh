@@ -1,12 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# need.sh PACKAGE...: install those Debian packages that are missing. Where that cannot be done, one
-# sentence says what to install, and the status is 1.
+# need.sh PACKAGE...: install those Debian packages that are missing; ONE/OTHER is either of them. Where
+# that cannot be done, one sentence says what to install, and the status is 1.
 set -eu
 
 missing=
 for package in "$@"; do
-    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' ||
+    # shellcheck disable=SC2046 # words are wanted
+    dpkg-query -W -f '${Status}' $(echo "$package" | tr / ' ') 2>/dev/null | grep -q 'ok installed' ||
         missing="$missing $package"
 done
 [ -n "$missing" ] || exit 0
@@ -25,8 +26,8 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 echo "Installing:$missing" >&2
 apt="$root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600"
-# shellcheck disable=SC2086 # words are wanted
-$apt install -y --no-install-recommends $missing >/dev/null 2>&1 || {
-    said=$($apt update 2>&1 && $apt install -y --no-install-recommends $missing 2>&1) ||
+wanted=$(echo "${missing# }" | sed 's/ /, /g; s:/: | :g')
+$apt satisfy -y --no-install-recommends "$wanted" >/dev/null 2>&1 || {
+    said=$($apt update 2>&1 && $apt satisfy -y --no-install-recommends "$wanted" 2>&1) ||
         cannot "apt-get failed ($(echo "$said" | grep -m 1 '^E:' || echo "no network?"))"
 }

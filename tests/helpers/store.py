@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A real store: Debian's redis-server, by the name of redis-check-rdb, on a Unix socket."""
+"""A real store: the server of Redis or Valkey on a Unix socket, installed without a daemon."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from fingerd_sd.config.store import Place, StoreKeys
 
 from . import needs
 
-PROGRAM = "redis-check-rdb"  # of redis-tools; with argv[0] "redis-server" it is the server
+# Of redis-tools, and of valkey; with argv[0] "redis-server" either is the server.
+PROGRAMS = "redis-check-rdb", "valkey-check-rdb"
 
 
 class Running:
@@ -31,7 +32,7 @@ class Running:
     def start(self) -> None:
         """Start it, and wait until it answers."""
         self._process = subprocess.Popen(
-            self._command, executable=shutil.which(PROGRAM), stdout=subprocess.DEVNULL
+            self._command, executable=_program(), stdout=subprocess.DEVNULL
         )
         end = time.monotonic() + 60
         while True:
@@ -64,10 +65,15 @@ class Running:
 def store(folder: Path, *options: str) -> Iterator[Running]:
     """A store that runs, with `options` of redis.conf(5) as words."""
     needs.modules("redis")
-    needs.programs(PROGRAM)
+    needs.programs(_program())
     running = Running(folder, *options)
     running.start()
     try:
         yield running
     finally:
         running.stop()
+
+
+def _program() -> str:
+    """Return the program to run; the first that may be installed, if none is."""
+    return next(filter(None, map(shutil.which, PROGRAMS)), PROGRAMS[0])
