@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 MAIN = "/etc/fingerd-sd/fingerd.toml"
 DROP_INS = "/etc/fingerd-sd/conf.d"
 
+REDIS = "redis: install python3-redis (Debian, Fedora), python-redis (Arch), redis (PyPI)"
 _SECTIONS = ("server", "audience", "source", "publish", "web", "store")
 
 
@@ -72,11 +73,15 @@ def load(main: File = MAIN, drop_ins: File | None = DROP_INS) -> Settings:
     check_names(table, keys[-1] or ())
     audiences = read_audiences(tables_of(layers, "audience", mistakes, warnings))
     names = {EVERYONE, *(audience.name for audience in audiences)}
+    store = _read_store(layers, mistakes, warnings)
     mounted = read_sources(tables_of(layers, "source", mistakes, warnings), names)
     if not any("source" in layer.values for layer in layers):
-        mounted = default_sources(layers[0].file, mistakes)
-    store, server = _shared(layers, mounted, mistakes, warnings)
-    if server is not None:
+        mounted = default_sources(layers[0].file, mistakes, store is not None)
+    server = None if store is None else _server_of(store)
+    if server is None:
+        lacking = (getattr(item.source, "without_store", None) for item in mounted)
+        mistakes += filter(None, lacking)
+    else:
         mounted = tuple(_in_store(item, server) for item in mounted)
     atoms = frozenset(DEFAULT_SHOW).union(*(audience.show for audience in audiences))
     for item in mounted:
@@ -107,25 +112,28 @@ def load(main: File = MAIN, drop_ins: File | None = DROP_INS) -> Settings:
     )
 
 
-def _shared(
-    layers: Sequence[Layer],
-    mounted: Sequence[Mounted],
-    mistakes: list[Mistake],
-    warnings: list[Mistake],
-) -> "tuple[StoreKeys | None, Server | None]":
-    """Return what `[store]` says, and the server that it names. It connects when it is asked."""
-    keys = None
-    if any("store" in layer.values for layer in layers):
-        from fingerd_sd.config.store import read_store
+def _read_store(
+    layers: Sequence[Layer], mistakes: list[Mistake], warnings: list[Mistake]
+) -> "StoreKeys | None":
+    """Return what `[store]` says; None: hosts share none."""
+    if not any("store" in layer.values for layer in layers):
+        return None
+    from importlib.util import find_spec  # it costs what most need not
 
-        keys = read_store(table_of(layers, "store", mistakes, warnings))
-    if keys is None:
-        lacking = (getattr(item.source, "without_store", None) for item in mounted)
-        mistakes += filter(None, lacking)
-        return None, None
+    from fingerd_sd.config.store import read_store
+
+    table = table_of(layers, "store", mistakes, warnings)
+    keys = read_store(table)
+    if keys is not None and find_spec("redis") is None:
+        mistakes.append(table.mistake("url", f"needs the Python module {REDIS}"))
+    return keys
+
+
+def _server_of(keys: "StoreKeys") -> "Server":
+    """Return the store that `keys` name. It connects when it is asked."""
     from fingerd_sd.store.server import Server
 
-    return keys, Server(keys)
+    return Server(keys)
 
 
 def _in_store(item: Mounted, server: "Server") -> Mounted:

@@ -55,11 +55,12 @@ def _read_source(table: Table, kind: str, name: str) -> Source | None:
     return None
 
 
-def default_sources(file: File, mistakes: list[Mistake]) -> tuple[Mounted, ...]:
+def default_sources(file: File, mistakes: list[Mistake], shared: bool) -> tuple[Mounted, ...]:
     """Return the sources of a configuration that names none: this machine's accounts, and before
-    them the users who have published, if a user of this machine can.
+    them the users who have published, if a user of this machine can, or if the directory is
+    `shared` with hosts whose users can.
     """
-    kinds = ("published", "accounts") if _is_socket(PUBLISH) else ("accounts",)
+    kinds = ("published", "accounts") if shared or _is_socket(PUBLISH) else ("accounts",)
     tables = [
         Table([Layer(file, {"type": kind})], f"source[{number}]", mistakes)
         for number, kind in enumerate(kinds, 1)

@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fingerd_sd.config.store import StoreKeys
+from fingerd_sd.process.hostname import own_name
 from fingerd_sd.store.errors import DOWN, ELSEWHERE, StoreError, code_of, refusal, unreachable
 from fingerd_sd.store.keys import Names
 
@@ -31,13 +32,15 @@ LEAVE = 1.0  # seconds for connections to end
 
 class Server:
     """The store that `keys` name. It may be made without an event loop, connects when it is first
-    asked, and is closed by the last of those that hold it. `names`: of the keys in it.
+    asked, and is closed by the last of those that hold it. `host`: what this one is called there.
+    `names`: of the keys in it.
 
     Each method raises StoreError if the store cannot be asked or refuses.
     """
 
     def __init__(self, keys: StoreKeys) -> None:
         self.keys = keys
+        self.host = (keys.host or own_name()).lower()
         self.names = Names(keys.namespace)
         self.trouble = ""  # why the store cannot be asked; "" while it can, as far as is known
         self._holders = 0

@@ -41,3 +41,11 @@ def test_without_a_store_there_is_nobody_to_tell(tmp_path: Path) -> None:
     done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=60)
     assert done.returncode == EX_CONFIG
     assert "store.url: is missing" in done.stderr
+
+
+def test_without_its_module_the_store_is_a_mistake(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"store\.url: needs .* redis: install python3-redis"):
+        load_setup(configured(tmp_path, STORE))

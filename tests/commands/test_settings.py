@@ -18,6 +18,7 @@ from fingerd_sd.config.mistakes import ConfigError, Mistake
 from fingerd_sd.config.server import Limits
 from fingerd_sd.protocol.entry import ATOMS
 
+from ..helpers import needs
 from ..helpers.houses import networks
 
 
@@ -51,6 +52,14 @@ def test_no_configuration_is_the_private_default(main: Path) -> None:
     assert (loaded.audiences, loaded.warnings) == ((), ())
     [mounted] = loaded.sources
     assert (mounted.source.name, mounted.audiences) == ("accounts", frozenset())
+
+
+def test_where_hosts_share_a_store_what_is_published_is_shown_by_default(main: Path) -> None:
+    needs.modules("redis")
+    loaded = load(main, '[store]\nurl = "unix:///run/store"\n')
+    assert [mounted.source.name for mounted in loaded.sources] == ["published", "accounts"]
+    assert loaded.server is not None
+    assert loaded.server.keys == loaded.store
 
 
 @pytest.mark.parametrize("toml", ["", "[server]\n", "# nothing\n", "[[audience]]\n"])

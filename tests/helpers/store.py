@@ -55,10 +55,10 @@ class Running:
             self._process.wait()
             self._process = None
 
-    def keys(self, replicas: int = 0, timeout: float = 2.0) -> StoreKeys:
+    def keys(self, replicas: int = 0, timeout: float = 2.0, host: str = "") -> StoreKeys:
         """Return the configuration that names it."""
         keys = StoreKeys(f"unix://{self.socket}", Place("unix", path=self.socket))
-        return keys._replace(replicas=replicas, timeout=timeout)
+        return keys._replace(replicas=replicas, timeout=timeout, host=host)
 
 
 @contextmanager

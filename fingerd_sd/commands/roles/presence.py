@@ -4,23 +4,15 @@
 from __future__ import annotations
 
 from functools import partial
-from importlib.util import find_spec
 
 from fingerd_sd.commands.roles.role import Role, Start
 from fingerd_sd.commands.settings import MAIN, load_from
 from fingerd_sd.config.mistakes import ConfigError, File, Mistake
-from fingerd_sd.process.hostname import own_name
-from fingerd_sd.process.systemd import ActivationError
 from fingerd_sd.serving.presence.service import Presence, Setup
 
 
 def begin(start: Start) -> Role:
-    """Return the role. Raises ConfigError, and ActivationError if something is not installed."""
-    if find_spec("redis") is None:
-        raise ActivationError(
-            "the Python module redis is not installed: install python3-redis (Debian, Fedora),"
-            " python-redis (Arch), redis (PyPI)"
-        )
+    """Return the role. Raises ConfigError."""
     load = partial(load_setup, start.config)
     return Role(Presence, load(), load)
 
@@ -28,7 +20,7 @@ def begin(start: Start) -> Role:
 def load_setup(config: File | None) -> Setup:
     """Return where to tell who is here. Raises ConfigError."""
     loaded = load_from(config)
-    if loaded.store is None:
+    if loaded.store is None or loaded.server is None:
         text = "is missing, and `fingerd-sd presence` tells who is logged in to the store at it"
         raise ConfigError([Mistake(config or MAIN, "store.url", text)])
-    return Setup(loaded.store, (loaded.store.host or own_name()).lower(), loaded.warnings)
+    return Setup(loaded.store, loaded.server.host, loaded.warnings)

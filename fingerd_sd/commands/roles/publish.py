@@ -38,7 +38,7 @@ def load_setup(config: File | None) -> Setup:
     if not any(audience.name == Audience().name for audience in audiences):
         audiences = (*audiences, Audience())
     seen = Seen(audiences, ruip_of(loaded).directory)
-    return Setup(rules, seen, loaded.idle_exit, loaded.warnings)
+    return Setup(rules, seen, loaded.idle_exit, loaded.warnings, loaded.server)
 
 
 def _uid_of(user: str) -> int | None:

@@ -13,7 +13,7 @@ import socket
 import struct
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,11 +22,11 @@ from fingerd_sd.serving.publishing.keeper import Keeper, Rules
 from fingerd_sd.serving.publishing.tally import LONGEST
 from fingerd_sd.serving.publishing.views import Seen
 from fingerd_sd.serving.publishing.wire import TOO_MANY, Refused, longest, refusal
+from fingerd_sd.serving.publishing.writing.choosing import chosen
 from fingerd_sd.sources.published.source import FOLDER
 
 if TYPE_CHECKING:
-    from fingerd_sd.config.store import StoreKeys
-    from fingerd_sd.serving.publishing.writing.interface import Writing
+    from fingerd_sd.store.server import Server
 
 log = logging.getLogger(__name__)
 
@@ -39,16 +39,15 @@ _CREDENTIALS = struct.Struct("iII")  # pid, uid, gid: unix(7), SO_PEERCRED
 
 
 class Setup(NamedTuple):
-    """One reading of the configuration. `idle_exit`: seconds, 0 for never. `store`: that of many
-    hosts, where this one is called `host`; None: a file.
+    """One reading of the configuration. `idle_exit`: seconds, 0 for never. `server`: the store that
+    hosts share; None: what is published stays here, in a file.
     """
 
     rules: Rules
     seen: Seen
     idle_exit: float
     warnings: tuple[Mistake, ...] = ()
-    store: StoreKeys | None = None
-    host: str = ""
+    server: Server | None = None
 
 
 class Publishing:
@@ -59,8 +58,8 @@ class Publishing:
         self.active_at = loop.time()
         self._loop = loop
         self._state = state
-        self._where = setup.store, setup.host
-        self._keeper = Keeper(setup.rules, setup.seen, self._writing())
+        self._shared = setup.server is not None
+        self._keeper = Keeper(setup.rules, setup.seen, chosen(self._state, setup.server))
         self._listeners: Sequence[socket.socket] = ()
         self._accepting = False
         self._stopped = False
@@ -68,8 +67,7 @@ class Publishing:
         self._per_user: Counter[int] = Counter()
         self._looking: asyncio.Task[None] | None = None
         self._healing: asyncio.Task[None] | None = None
-        self._old: list[Seen] = []  # whose sources are closed at the end
-        self._old_writing: list[Writing] = []  # and so are these
+        self._leaving: set[asyncio.Task[None]] = set()  # what closes what is no longer used
 
     @property
     def open(self) -> int:
@@ -97,13 +95,18 @@ class Publishing:
         self._resume()
 
     def use(self, setup: Setup) -> None:
-        """Go by `setup` from now on."""
-        self._old.append(self._keeper.seen)
-        self._keeper.rules, self._keeper.seen = setup.rules, setup.seen
-        if self._where != (setup.store, setup.host):
-            self._where = setup.store, setup.host
-            self._old_writing.append(self._keeper.writing)
-            self._keeper.writing = self._writing()
+        """Go by `setup` from now on. What requests under way still use is closed behind them."""
+        keeper = self._keeper
+        closes = [keeper.seen.directory.close]
+        if self._shared or setup.server is not None:
+            closes.append(keeper.writing.close)
+            keeper.writing = chosen(self._state, setup.server)
+            self._shared = setup.server is not None
+        keeper.rules, keeper.seen = setup.rules, setup.seen
+        leaving = self._loop.create_task(_leave(set(self._tasks), closes))
+        self._leaving.add(leaving)
+        leaving.add_done_callback(self._leaving.discard)
+        leaving.add_done_callback(_tell_bug)
 
     def give_back(self) -> None:
         """Nothing is kept."""
@@ -122,10 +125,9 @@ class Publishing:
         """Close the file and the sources."""
         for task in (*self._tasks, *filter(None, [self._looking, self._healing])):
             task.cancel()
-        for seen in (*self._old, self._keeper.seen):
-            await seen.directory.close()
-        for writing in self._old_writing:
-            await writing.close()
+        if self._leaving:
+            await asyncio.wait(self._leaving)
+        await self._keeper.seen.directory.close()
         await self._keeper.close()
 
     # --- connections ---
@@ -177,18 +179,6 @@ class Publishing:
         self._changed()
         self._resume()
 
-    def _writing(self) -> Writing:
-        """Return where entries are written: each imports what the other need not."""
-        store, host = self._where
-        if store is None:
-            from fingerd_sd.serving.publishing.writing.threaded import Embedded
-
-            return Embedded(self._state)
-        from fingerd_sd.serving.publishing.writing.fleet import Fleet
-        from fingerd_sd.store.server import Server
-
-        return Fleet(Server(store), host)
-
     async def _heal(self) -> None:
         """Say when the store can be asked again, which it sees by itself."""
         while self._keeper.trouble:
@@ -197,7 +187,7 @@ class Publishing:
         self._changed()
 
     def _changed(self) -> None:
-        if self._where[0] is not None and self._keeper.trouble and self._healing is None:
+        if self._shared and self._keeper.trouble and self._healing is None:
             self._healing = self._loop.create_task(self._heal())
             self._healing.add_done_callback(_tell_bug)
         tell, self.on_change = self.on_change, None
@@ -238,6 +228,16 @@ class Publishing:
                 if len(octets) > most:
                     return await self._keeper.too_large(uid)
         return await self._keeper.answer(uid, bytes(octets)) if octets.strip() else b""
+
+
+async def _leave(
+    tasks: set[asyncio.Task[None]], closes: Sequence[Callable[[], Awaitable[None]]]
+) -> None:
+    """Close what only `tasks` may still use, when they are done."""
+    if tasks:
+        await asyncio.wait(tasks)
+    for close in closes:
+        await close()
 
 
 def _tell_bug(task: asyncio.Task[None]) -> None:

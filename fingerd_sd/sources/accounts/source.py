@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from fingerd_sd.config.mistakes import Mistake
 from fingerd_sd.config.table import Table
 from fingerd_sd.directory.source import Source
-from fingerd_sd.process.hostname import own_name
 from fingerd_sd.process.threads import Pool, Shared, Visit
 from fingerd_sd.protocol.entry import ATOMS, Absent, Person
 from fingerd_sd.sources import words
@@ -101,7 +100,7 @@ class AccountsSource:
             return self
         from fingerd_sd.store.presence.joined import Joined
 
-        return Joined(self, server.hold(), (server.keys.host or own_name()).lower())
+        return Joined(self, server.hold(), server.host)
 
     async def find(self, user: str) -> Person | Absent:
         """Return the account `user`, or why it is not shown. Raises OSError if NSS fails."""

@@ -35,7 +35,7 @@ async def fleet(folder: Path, *options: str) -> AsyncIterator[Writing]:
         from fingerd_sd.serving.publishing.writing.fleet import Fleet
         from fingerd_sd.store.server import Server
 
-        writing = Fleet(Server(running.keys()), "here")
+        writing = Fleet(Server(running.keys(host="here")))
         try:
             yield writing
         finally:

@@ -38,7 +38,7 @@ async def refused(fleet: Fleet, login: str = "alice", uid: int = 70001) -> Refus
 
 
 def fleet_of(running: Running, host: str = "login1") -> Fleet:
-    return Fleet(Server(running.keys()), host)
+    return Fleet(Server(running.keys(host=host)))
 
 
 def test_another_host_may_publish_a_login_only_with_the_same_uid(tmp_path: Path) -> None:
@@ -70,8 +70,8 @@ def test_what_the_account_says_is_stored_and_renewed_and_a_gone_one_is_marked(
     me = pwd.getpwuid(os.getuid())
 
     async def scenario(running: Running) -> None:
-        server = Server(running.keys())
-        fleet = Fleet(server, "login1")
+        server = Server(running.keys(host="login1"))
+        fleet = Fleet(server)
         who = (me.pw_name, me.pw_uid)
         await fleet.publish(*who, PLAN, LIMITS, 5)
         key = server.names.person(me.pw_name)
@@ -118,7 +118,7 @@ def test_a_store_that_would_lose_it_is_refused_by_the_name_of_the_setting(
 
 def test_without_the_replica_it_is_not_acknowledged(tmp_path: Path) -> None:
     async def scenario(running: Running) -> None:
-        fleet = Fleet(Server(running.keys(replicas=1, timeout=0.2)), "login1")
+        fleet = Fleet(Server(running.keys(replicas=1, timeout=0.2, host="login1")))
         said = await refused(fleet)
         assert "replicas in [store] is 1" in said.say
         assert "may be stored or not" in said.say
@@ -163,8 +163,8 @@ def test_a_store_without_memory_says_so_and_nothing_was_stored(tmp_path: Path) -
 
 def test_a_malformed_entry_is_told_and_can_be_taken_back(tmp_path: Path) -> None:
     async def scenario(running: Running) -> None:
-        server = Server(running.keys())
-        fleet = Fleet(server, "login1")
+        server = Server(running.keys(host="login1"))
+        fleet = Fleet(server)
         key = server.names.person("alice")
         await server.call("HSET", key, "uid", 70001, "at", "never", "host", "login2")
         assert "malformed" in (await refused(fleet)).say

@@ -359,14 +359,15 @@ def test_a_mistake_is_told(values: dict[str, Any]) -> None:
 def test_it_is_asked_by_default_where_users_can_publish(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def names() -> list[str]:
+    def names(shared: bool = False) -> list[str]:
         mistakes: list[Mistake] = []
-        mounted = mounting.default_sources("fingerd.toml", mistakes)
+        mounted = mounting.default_sources("fingerd.toml", mistakes, shared)
         assert mistakes == []
         return [item.source.name for item in mounted]
 
     monkeypatch.setattr(mounting, "PUBLISH", str(tmp_path / "publish"))
     assert names() == ["accounts"]
+    assert names(shared=True) == ["published", "accounts"]
     (tmp_path / "publish").touch()
     assert names() == ["accounts"]
     (tmp_path / "publish").unlink()

@@ -31,15 +31,15 @@ GECOS = ("name", "office", "phone", "home_phone")
 
 
 class Fleet:
-    """Writes into the store behind `server` as the host `host`; see Writing."""
+    """Writes into the store behind `server` as the host that it says this is; see Writing."""
 
     vouches = True
 
-    def __init__(self, server: Server, host: str) -> None:
+    def __init__(self, server: Server) -> None:
         self._server = server.hold()
         self._asking = Asking(server)
         self._names = server.names
-        self._host = host
+        self._host = host = server.host
         self._by = f"{server.names.tag}:by:{host}"  # a set: whose entries this host has written
         self._swept = f"{server.names.tag}:swept:{host}"  # there while nobody need look
         self._unsent: tally.Counts = {}
