@@ -1,47 +1,54 @@
 # SPDX-License-Identifier: MIT
 """Who is logged in on all hosts, read from the store at most every KEPT seconds.
 
-Only hosts whose sessions have changed are fetched again, some at a time, so that the loop never
-parses much at once. A thread reads what they said, and makes the index by user.
+Only hosts whose sessions have changed are fetched again, and only what differs from what is known
+is read. That happens in the loop, in pieces of less than a millisecond: beside a thread that reads
+without a pause, the loop would have to wait for the interpreter at each step.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
-from types import MappingProxyType
 from typing import NamedTuple
 
-from fingerd_sd.process.threads import Pool
 from fingerd_sd.protocol.entry import Session
 from fingerd_sd.store.errors import StoreError
+from fingerd_sd.store.presence.index import MAX_ALL, MAX_HOSTS, Index
 from fingerd_sd.store.presence.telling import told_key
-from fingerd_sd.store.presence.told import HOST, MAX_OCTETS, Told, sessions_in
+from fingerd_sd.store.presence.told import HOST, MAX_OCTETS, Told, rows_in, sound
 from fingerd_sd.store.server import Server
 
 KEPT = 2.0  # seconds that what was read is good, however often somebody asks
 STANDS_IN = 15.0  # seconds that it stands in while the store cannot be asked
 RENEWED = 60.0  # seconds after which all hosts are read anew: a failover may have lost a change
 PAGE = 64  # hosts fetched at once
-MAX_HOSTS = 4096
-MAX_ALL = 65_536  # sessions of all hosts: some 50 MB
+PAGE_OCTETS = 2 * MAX_OCTETS  # after which no more of them are
+PIECE = 64  # sessions read at once
+MAX_PAGES = 4 * MAX_HOSTS // PAGE  # in one reading; the next one goes on
+
+log = logging.getLogger(__name__)
 
 # KEYS: hosts by when they expire; hosts by the number of their last change. ARGV: the last number
-# that is known, the most hosts, the most octets of each, what the keys of sessions start with.
-# Returns who is gone, and of each host that has changed its name, its number and what it told.
+# that is known, the most hosts, the most octets of each, what the keys of sessions start with, how
+# many octets are enough. Returns who is gone, and of each host that has changed its name, its
+# number and what it told.
 _READ = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local gone = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, 4096)
 local hosts = redis.call('ZRANGEBYSCORE', KEYS[2], '(' .. ARGV[1], '+inf', 'WITHSCORES', 'LIMIT', 0,
   ARGV[2])
-local found = {}
+local found, octets = {}, 0
 for at = 1, #hosts, 2 do
+  if octets > tonumber(ARGV[5]) then break end
   local told = redis.pcall('GETRANGE', ARGV[4] .. hosts[at], 0, ARGV[3])
   if type(told) ~= 'string' then told = '' end
+  octets = octets + #told
   found[#found + 1] = {string.sub(hosts[at], 1, 64), hosts[at + 1], told}
 end
 local last = redis.call('ZREVRANGE', KEYS[2], 0, 0, 'WITHSCORES')
@@ -60,13 +67,6 @@ class _Page(NamedTuple):
     newest: float
 
 
-class Known(NamedTuple):
-    """The sessions of all hosts, by user, each with its host; and by host, its users."""
-
-    users: Mapping[str, tuple[tuple[str, Told], ...]] = MappingProxyType({})
-    hosts: Mapping[str, frozenset[str]] = MappingProxyType({})
-
-
 class Everywhere:
     """Who is logged in on the hosts that tell `server` so. `clock`: monotonic seconds; `wall`:
     seconds since the epoch. One event loop uses it.
@@ -81,15 +81,22 @@ class Everywhere:
         self._server = server
         self._clock = clock
         self._wall = wall
-        self._pool = Pool(1, "everywhere")
-        self._told: dict[str, tuple[Told, ...]] = {}  # by host
         self._last = 0.0  # the number of the last change that was read
-        self._known = Known()
+        self._known = Index()
         self._at = self._renewed = -math.inf  # monotonic seconds
-        self._reading: asyncio.Task[Known] | None = None
+        self._reading: asyncio.Task[Index] | None = None
 
-    async def known(self) -> Known:
-        """Return who is logged in where. Raises StoreError if that cannot be known."""
+    @property
+    def trouble(self) -> str:
+        """What is wrong; "" where nothing is."""
+        if not self._known.cut:
+            return ""
+        return f"some sessions are left out: beyond {MAX_HOSTS} hosts, or {MAX_ALL} sessions in all"
+
+    async def known(self) -> Index:
+        """Return who is logged in where, which changes later. Raises StoreError if that cannot be
+        known.
+        """
         if self._clock() < self._at + KEPT:
             return self._known
         if self._reading is None:  # whoever asks meanwhile shares this
@@ -108,7 +115,7 @@ class Everywhere:
         now = self._wall()
         found = [
             session
-            for machine, told in known.users.get(user, ())
+            for machine, told in known.of(user)
             if told.uid == uid and (session := session_of(machine, told, now)) is not None
         ]
         found.sort(key=lambda session: (session.since, session.machine or "", session.tty or ""))
@@ -121,7 +128,7 @@ class Everywhere:
         known = await self.known()
         if host is None:
             return list(known.users)
-        users = known.hosts.get(host)
+        users = known.at(host)
         return None if users is None else list(users)
 
     async def close(self) -> None:
@@ -130,13 +137,13 @@ class Everywhere:
             self._reading.cancel()
             await asyncio.wait([self._reading])
 
-    def _ended(self, reading: asyncio.Task[Known]) -> None:
+    def _ended(self, reading: asyncio.Task[Index]) -> None:
         self._reading = None
         if not reading.cancelled():
             reading.exception()  # whoever waited has it
 
-    async def _read(self) -> Known:
-        now = self._clock()
+    async def _read(self) -> Index:
+        now, trouble = self._clock(), self.trouble
         try:
             await self._changes(now >= self._renewed + RENEWED)
         except StoreError:
@@ -144,40 +151,52 @@ class Everywhere:
                 return self._known
             raise
         self._at = self._clock()
+        if self.trouble and not trouble:
+            log.warning("%s", self.trouble)
         return self._known
 
     async def _changes(self, whole: bool) -> None:
-        """Fetch what has changed. `whole`: everything."""
-        told = {} if whole else dict(self._told)
-        last = 0.0 if whole else self._last
-        changed = whole
-        for _ in range(MAX_HOSTS // PAGE):
+        """Fetch what has changed. `whole`: everything, to read of that what differs."""
+        known, last = self._known, 0.0 if whole else self._last
+        seen: set[str] = set()
+        if whole:
+            known.cut = False
+        for _ in range(MAX_PAGES):
             page = await self._page(last)
             if page.newest < last:  # another store, or one that has lost something
-                told, last, changed = {}, 0.0, True
+                whole, last = True, 0.0
+                seen.clear()
                 continue
-            changed = changed or bool(page.found) or not page.gone.isdisjoint(told)
-            last = page.last
+            for host, octets in page.found:
+                await self._take(host, b"" if host in page.gone else octets)
+                seen.add(host)
             for host in page.gone:
-                told.pop(host, None)
-            if page.found:
-                read = self._pool.submit(_parsed, page.found)
-                for host, sessions in (await asyncio.wrap_future(read)).items():
-                    told.pop(host, None)
-                    if sessions is not None and host not in page.gone:
-                        told[host] = sessions
-            if len(page.found) < PAGE:
+                known.drop(host)
+            self._last = last = page.last
+            if last >= page.newest:
+                for host in set(known.hosts) - seen if whole else ():
+                    known.drop(host)
                 break
-        if changed:
-            self._known = await asyncio.wrap_future(self._pool.submit(_indexed, told))
-        self._told, self._last = told, last
         if whole:
             self._renewed = self._clock()
+
+    async def _take(self, host: str, octets: bytes) -> None:
+        """Take what `host` told; nothing: it has taken it back."""
+        known = self._known
+        if not octets or not HOST.fullmatch(host):
+            known.drop(host)
+        elif not known.has(host, octets):
+            rows, sessions = rows_in(octets), list[Told]()
+            await asyncio.sleep(0)
+            for at in range(0, len(rows), PIECE):
+                sessions += sound(rows[at : at + PIECE])
+                await asyncio.sleep(0)
+            known.put(host, octets, sessions)
 
     async def _page(self, last: float) -> _Page:
         server = self._server
         keys = (server.names.hosts, told_key(server))
-        args = (repr(last), PAGE, MAX_OCTETS, server.names.sessions)
+        args = (repr(last), PAGE, MAX_OCTETS, server.names.sessions, PAGE_OCTETS)
         said = await server.script(_READ, keys, args)
         try:
             gone, rows, newest = said
@@ -186,29 +205,6 @@ class Everywhere:
             return _Page(frozenset(gone.decode().split(" ")), found, max(numbers), float(newest))
         except (ValueError, TypeError, AttributeError) as error:
             raise StoreError(f"the store has no list of hosts that makes sense: {error}") from None
-
-
-def _parsed(found: tuple[tuple[str, bytes], ...]) -> dict[str, tuple[Told, ...] | None]:
-    """Return what each host told; None: it has told nothing. It takes its time: in a thread."""
-    return {
-        host: sessions_in(octets) if octets else None
-        for host, octets in found
-        if HOST.fullmatch(host)
-    }
-
-
-def _indexed(told: Mapping[str, tuple[Told, ...]]) -> Known:
-    """Return what all hosts told, by user. It takes its time: in a thread."""
-    users: dict[str, list[tuple[str, Told]]] = {}
-    count = 0
-    for host, sessions in told.items():
-        for one in sessions[: MAX_ALL - count]:
-            users.setdefault(one.user, []).append((host, one))
-        count += len(sessions)
-        if count >= MAX_ALL:
-            break
-    hosts = {host: frozenset(one.user for one in sessions) for host, sessions in told.items()}
-    return Known({user: tuple(found) for user, found in users.items()}, hosts)
 
 
 def session_of(machine: str, told: Told, now: float) -> Session | None:

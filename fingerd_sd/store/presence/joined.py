@@ -40,7 +40,8 @@ class Joined:
     @property
     def trouble(self) -> str:
         """What is wrong with `below` or with the store now; "" where nothing is."""
-        told = (str(getattr(self._below, "trouble", "")), self._server.trouble)
+        below = str(getattr(self._below, "trouble", ""))
+        told = (below, self._server.trouble, self._everywhere.trouble)
         return "; ".join(dict.fromkeys(filter(None, told)))
 
     def select(self, atoms: frozenset[str]) -> None:

@@ -57,16 +57,22 @@ def sessions_in(octets: bytes) -> tuple[Told, ...]:
     """Return the sessions in `octets`, without those that no host of ours would tell. It never
     raises for what they are.
     """
+    return tuple(sound(rows_in(octets)))
+
+
+def rows_in(octets: bytes) -> list[Any]:
+    """Return what may be sessions in `octets`, for `sound`. It takes some 2 ms at the most."""
     if len(octets) > MAX_OCTETS:
-        return ()
+        return []
     try:
         rows = json.loads(octets)
     except (ValueError, RecursionError):
-        return ()
-    return tuple(_sound(rows[:MAX_SESSIONS])) if isinstance(rows, list) else ()
+        return []
+    return rows[:MAX_SESSIONS] if isinstance(rows, list) else []
 
 
-def _sound(rows: list[Any]) -> Iterator[Told]:
+def sound(rows: Sequence[Any]) -> Iterator[Told]:
+    """Yield those of `rows` that are sessions. It takes some 10 µs for each."""
     for row in rows:
         if not isinstance(row, list) or len(row) != len(Told._fields):
             continue

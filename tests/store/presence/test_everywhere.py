@@ -13,10 +13,19 @@ import pytest
 
 from fingerd_sd.directory.source import SourceError
 from fingerd_sd.protocol.entry import Absent, Login, Person
-from fingerd_sd.store.presence.everywhere import KEPT, PAGE, RENEWED, STANDS_IN, Everywhere
+from fingerd_sd.store.presence import everywhere as module
+from fingerd_sd.store.presence import index
+from fingerd_sd.store.presence.everywhere import (
+    KEPT,
+    PAGE,
+    PIECE,
+    RENEWED,
+    STANDS_IN,
+    Everywhere,
+)
 from fingerd_sd.store.presence.joined import Joined
 from fingerd_sd.store.presence.telling import leave, tell, told_key
-from fingerd_sd.store.presence.told import Told
+from fingerd_sd.store.presence.told import MAX_SESSIONS, Told, octets_of, rows_in
 from fingerd_sd.store.server import Server
 
 from ...helpers.houses import ALICE
@@ -185,6 +194,82 @@ def test_all_is_read_anew_now_and_then(go: Go) -> None:
         assert await known.who("login1") == ["alice"]
         clock.now += RENEWED
         assert await known.who("login1") == []
+
+    go(scenario)
+
+
+def test_what_is_as_before_is_not_read_again(go: Go, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[bytes] = []
+
+    def rows(octets: bytes) -> list[Any]:
+        read.append(octets)
+        return rows_in(octets)
+
+    monkeypatch.setattr(module, "rows_in", rows)
+
+    async def scenario(server: Server, known: Everywhere, clock: Clock) -> None:
+        await tell(server, "login1", [ON])
+        await tell(server, "login2", [BOB])
+        await known.known()
+        await tell(server, "login2", [ON])
+        await leave(server, "login1")
+        await server.call("ZREM", told_key(server), "login1")  # and forgotten, an hour later
+        clock.now += RENEWED
+        assert set((await known.known()).hosts) == {"login2"}
+        clock.now += RENEWED
+        assert await known.who("login2") == ["alice"]
+        assert read == [octets_of([ON]), octets_of([BOB]), octets_of([ON])]
+
+    go(scenario)
+
+
+def test_the_loop_has_its_turns_while_much_is_read(go: Go) -> None:
+    async def scenario(server: Server, known: Everywhere, clock: Clock) -> None:
+        long = BOB._replace(tty="t" * 200)
+        for number in range(6):  # two of these are a page
+            many = [long._replace(user=f"u{number}-{one}") for one in range(MAX_SESSIONS)]
+            await tell(server, f"login{number}", many)
+        pages = turns = 0
+        page = known._page
+
+        async def watched(last: float) -> Any:
+            nonlocal pages
+            pages += 1
+            return await page(last)
+
+        known._page = watched  # type: ignore[method-assign]
+        reading = asyncio.ensure_future(known.known())
+        while not reading.done():
+            await asyncio.sleep(0)
+            turns += 1
+        assert len(reading.result().users) == 6 * MAX_SESSIONS
+        assert pages > 1
+        assert turns > 6 * MAX_SESSIONS / PIECE
+
+    go(scenario)
+
+
+def test_what_is_left_out_is_said(
+    go: Go, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(index, "MAX_ALL", 1)
+
+    async def scenario(server: Server, known: Everywhere, clock: Clock) -> None:
+        await tell(server, "login1", [ON])
+        await known.known()
+        assert known.trouble == ""
+        await tell(server, "login2", [BOB, ON])
+        clock.now += KEPT
+        await known.known()
+        clock.now += RENEWED
+        await known.known()
+        assert "left out" in known.trouble
+        assert [record.message for record in caplog.records] == [known.trouble]
+        await leave(server, "login1")
+        await tell(server, "login2", [BOB])
+        clock.now += RENEWED
+        assert await known.who() == ["bob"]
+        assert known.trouble == ""
 
     go(scenario)
 
