@@ -58,7 +58,7 @@ def ruip_of(loaded: Settings, kind: type[Ruip] = Ruip) -> Ruip:
     """Return the Ruip that answers by the configuration `loaded`, made as `kind`."""
     names = names_of_this_host() if loaded.names is None else loaded.names
     directory = Directory(loaded.sources)
-    hosts = loaded.store.hosts if loaded.store is not None and directory.tells_hosts else None
+    hosts = loaded.store.hosts if loaded.store is not None and directory.tells_hosts() else None
     policy = Policy(loaded.audiences, loaded.log_client, names, hosts)
     return kind(policy, directory, time.monotonic, _forwarder(loaded))
 

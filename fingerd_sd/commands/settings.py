@@ -12,7 +12,7 @@ from fingerd_sd.config.files import read_layers, table_of, tables_of
 from fingerd_sd.config.mistakes import ConfigError, File, Mistake, nearest
 from fingerd_sd.config.server import Limits, read_server
 from fingerd_sd.config.table import Layer
-from fingerd_sd.directory.source import InStore, Mounted, Selects
+from fingerd_sd.directory.source import Mounted, Selects
 from fingerd_sd.policy.audience import DEFAULT_SHOW, EVERYONE, Audience, read_audiences
 from fingerd_sd.protocol.hosts import check_names
 from fingerd_sd.sources.mounting import default_sources, read_sources
@@ -137,6 +137,8 @@ def _server_of(keys: "StoreKeys") -> "Server":
 
 
 def _in_store(item: Mounted, server: "Server") -> Mounted:
+    from fingerd_sd.store.seam import InStore
+
     if not isinstance(item.source, InStore):
         return item
     return item._replace(source=item.source.in_store(server))

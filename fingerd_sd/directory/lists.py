@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from fingerd_sd.directory.search import Finding
 from fingerd_sd.directory.source import Mounted, Publishes, Source
@@ -24,6 +24,16 @@ _TRIES = 2  # looked up for each that may be shown: some hide themselves
 
 Answering: TypeAlias = Awaitable[Sequence[str] | None]
 Find: TypeAlias = Callable[[str, str], Awaitable[Finding]]  # of a user, for an audience
+
+
+@runtime_checkable
+class ListsHosts(Protocol):
+    """A source that also lists who is on one of several hosts: a session has its `machine`."""
+
+    async def who_at(self, host: str, /) -> Sequence[str] | None:
+        """Return the names of the users on `host`, in lower case, as `who` does; None: nothing is
+        known of that host now.
+        """
 
 
 class Listing(NamedTuple):

@@ -14,7 +14,6 @@ from fingerd_sd.directory.source import (
     MAX_LISTED,
     Immediate,
     Lists,
-    ListsHosts,
     Matches,
     Mounted,
     News,
@@ -29,8 +28,7 @@ if TYPE_CHECKING:
 class Directory:
     """`sources` in the order in which they are asked. `waits`: whether one of them must be waited
     for, so that the time of an answer could reveal something. `answers_first`: whether one of them
-    answers at once, before there is an event loop. `tells_hosts`: whether
-    one of them tells of several hosts. `news`: returns another value after a source's
+    answers at once, before there is an event loop. `news`: returns another value after a source's
     answers have changed, without a system call; None if no source tells that.
     """
 
@@ -46,7 +44,6 @@ class Directory:
             for source, audiences in sources
         )
         self.news = _news_of([mounted.source for mounted in sources])
-        self.tells_hosts = any(isinstance(asked.source, ListsHosts) for asked in self._asked)
         self.waits = any(asked.find_now is None for asked in self._asked)
         self.answers_first = any(asked.find_now is not None for asked in self._asked)
 
@@ -55,6 +52,12 @@ class Directory:
         from fingerd_sd.directory import lists, relay  # noqa: F401
         from fingerd_sd.directory.waiting import shared  # noqa: F401  # with all that waits
         from fingerd_sd.protocol.layout import short  # noqa: F401
+
+    def tells_hosts(self) -> bool:
+        """Whether one of the sources tells of several hosts."""
+        from fingerd_sd.directory.lists import ListsHosts
+
+        return any(isinstance(mounted.source, ListsHosts) for mounted in self.sources)
 
     def begin(self, user: str, audience: str) -> Search:
         """Return the search for `user` by `audience`, after as much as is possible without
@@ -114,7 +117,7 @@ class Directory:
         that a query of `audience` for the name finds are in it: so a list shows nothing that such a
         query does not (RFC 1288 §2.5.2).
         """
-        from fingerd_sd.directory.lists import plans, several
+        from fingerd_sd.directory.lists import ListsHosts, plans, several
 
         if by_plans:
             return await plans(self.sources, self.find, audience)

@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Protocol
 
 from fingerd_sd.directory.answer import FAILED, FOUND, REFUSED, Answer, of_list, of_user
-from fingerd_sd.directory.lists import Listing
+from fingerd_sd.directory.lists import Listing, ListsHosts
 from fingerd_sd.directory.search import Finding
-from fingerd_sd.directory.source import ListsHosts, Mounted
+from fingerd_sd.directory.source import Mounted
 from fingerd_sd.policy.audience import Audience
 from fingerd_sd.policy.rules import Policy
 from fingerd_sd.protocol.entry import Entry, Person

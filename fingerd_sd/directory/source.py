@@ -7,14 +7,12 @@ of source exist.
 """
 
 from collections.abc import Hashable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from fingerd_sd.protocol.entry import Absent, Entry
 
 if TYPE_CHECKING:
     from fingerd_sd.process.threads import Visit
-
-Shared_contra = TypeVar("Shared_contra", contravariant=True)  # a server
 
 MAX_LISTED = 1000  # users in one list: more than anybody reads
 
@@ -124,16 +122,6 @@ class Lists(Protocol):
 
 
 @runtime_checkable
-class ListsHosts(Protocol):
-    """A source that also lists who is on one of several hosts: a session has its `machine`."""
-
-    async def who_at(self, host: str, /) -> Sequence[str] | None:
-        """Return the names of the users on `host`, in lower case, as `who` does; None: nothing is
-        known of that host now.
-        """
-
-
-@runtime_checkable
 class Publishes(Protocol):
     """A source that also knows who published a plan lately."""
 
@@ -158,16 +146,6 @@ class Selects(Protocol):
 
     def select(self, atoms: frozenset[str]) -> None:
         """Called once, before any question, with the atoms that any audience may see."""
-
-
-@runtime_checkable
-class InStore(Protocol[Shared_contra]):
-    """A source that asks a store instead, where several hosts share one. It may also have
-    `without_store`, the mistake that it is where they do not; None: it is none.
-    """
-
-    def in_store(self, server: Shared_contra, /) -> Source:
-        """Return the source to ask in place of this one. It holds `server` until it is closed."""
 
 
 class Mounted(NamedTuple):
