@@ -19,13 +19,13 @@ from typing import NamedTuple
 from fingerd_sd.protocol.entry import Session
 from fingerd_sd.store.errors import StoreError
 from fingerd_sd.store.presence.index import MAX_ALL, MAX_HOSTS, Index
-from fingerd_sd.store.presence.telling import told_key
+from fingerd_sd.store.presence.telling import began_key, told_key
 from fingerd_sd.store.presence.told import HOST, MAX_OCTETS, Told, rows_in, sound
 from fingerd_sd.store.server import Server
 
 KEPT = 2.0  # seconds that what was read is good, however often somebody asks
 STANDS_IN = 15.0  # seconds that it stands in while the store cannot be asked
-RENEWED = 60.0  # seconds after which all hosts are read anew: a failover may have lost a change
+RENEWED = 60.0  # seconds after which all hosts are read anew: the clocks of two stores may differ
 PAGE = 64  # hosts fetched at once
 PAGE_OCTETS = 2 * MAX_OCTETS  # after which no more of them are
 PIECE = 64  # sessions read at once
@@ -33,10 +33,10 @@ MAX_PAGES = 4 * MAX_HOSTS // PAGE  # in one reading; the next one goes on
 
 log = logging.getLogger(__name__)
 
-# KEYS: hosts by when they expire; hosts by the number of their last change. ARGV: the last number
-# that is known, the most hosts, the most octets of each, what the keys of sessions start with, how
-# many octets are enough. Returns who is gone, and of each host that has changed its name, its
-# number and what it told.
+# KEYS: hosts by when they expire; hosts by the number of their last change; when that list was
+# begun. ARGV: the last number that is known, the most hosts, the most octets of each, what the keys
+# of sessions start with, how many octets are enough. Returns who is gone; of each host that has
+# changed its name, its number and what it told; the last number of any; when the list was begun.
 _READ = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -52,19 +52,23 @@ for at = 1, #hosts, 2 do
   found[#found + 1] = {string.sub(hosts[at], 1, 64), hosts[at + 1], told}
 end
 local last = redis.call('ZREVRANGE', KEYS[2], 0, 0, 'WITHSCORES')
-return {table.concat(gone, ' '), found, last[2] or '0'}
+local began = redis.pcall('GETRANGE', KEYS[3], 0, 31)
+if type(began) ~= 'string' then began = '' end
+return {table.concat(gone, ' '), found, last[2] or '0', began}
 """
 
 
 class _Page(NamedTuple):
     """A part of what has changed. `gone`: hosts that have expired. `found`: hosts, and what each
-    told. `last`: the number of the last change of these; `newest`: of any.
+    told. `last`: the number of the last change of these; `newest`: of any. `began`: tells this list
+    from another.
     """
 
     gone: frozenset[str]
     found: tuple[tuple[str, bytes], ...]
     last: float
     newest: float
+    began: bytes
 
 
 class Everywhere:
@@ -82,6 +86,7 @@ class Everywhere:
         self._clock = clock
         self._wall = wall
         self._last = 0.0  # the number of the last change that was read
+        self._began = b""  # the list that it is of
         self._known = Index()
         self._at = self._renewed = -math.inf  # monotonic seconds
         self._reading: asyncio.Task[Index] | None = None
@@ -163,10 +168,13 @@ class Everywhere:
             known.cut = False
         for _ in range(MAX_PAGES):
             page = await self._page(last)
-            if page.newest < last:  # another store, or one that has lost something
-                whole, last = True, 0.0
-                seen.clear()
-                continue
+            if page.began != self._began or page.newest < last:  # it is another list
+                self._began, self._last, self._renewed = page.began, 0.0, -math.inf
+                whole = True
+                if last:
+                    last = 0.0
+                    seen.clear()
+                    continue
             for host, octets in page.found:
                 await self._take(host, b"" if host in page.gone else octets)
                 seen.add(host)
@@ -195,14 +203,15 @@ class Everywhere:
 
     async def _page(self, last: float) -> _Page:
         server = self._server
-        keys = (server.names.hosts, told_key(server))
+        keys = (server.names.hosts, told_key(server), began_key(server))
         args = (repr(last), PAGE, MAX_OCTETS, server.names.sessions, PAGE_OCTETS)
         said = await server.script(_READ, keys, args)
         try:
-            gone, rows, newest = said
+            gone, rows, newest, began = said
             found = tuple((bytes(host).decode(), bytes(octets)) for host, _, octets in rows)
             numbers = [last, *(float(number) for _, number, _ in rows)]
-            return _Page(frozenset(gone.decode().split(" ")), found, max(numbers), float(newest))
+            gone_hosts = frozenset(gone.decode().split(" "))
+            return _Page(gone_hosts, found, max(numbers), float(newest), bytes(began))
         except (ValueError, TypeError, AttributeError) as error:
             raise StoreError(f"the store has no list of hosts that makes sense: {error}") from None
 

@@ -14,30 +14,37 @@ if TYPE_CHECKING:
 EXPIRY = 90  # seconds, by the store's clock: a host that dies is gone by then
 FORGOTTEN = 3600  # seconds after which a host that tells nothing is in no list any more
 
+# A change has a number: the microsecond by the store's clock, or the next one that is free. So it
+# is higher than all before it, those that a failover has lost too. When a list is begun, or a host
+# is forgotten, the list is another one: whoever sees that reads all of it.
+#
 # KEYS: the host's sessions; hosts by the time when they expire, in milliseconds; hosts by the
-# number of their last change; the number of the last change of any. ARGV: the host, its sessions,
-# and the seconds until they expire.
+# number of their last change; when that list was begun. ARGV: the host, its sessions, and the
+# seconds until they expire.
 _TELL = f"""
 local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-if redis.call('GET', KEYS[1]) == ARGV[2] then
+local micro = time[1] * 1000000 + time[2]
+local now = math.floor(micro / 1000)
+redis.call('SET', KEYS[4], micro, 'NX')
+local expires = redis.call('ZSCORE', KEYS[2], ARGV[1])
+if expires and tonumber(expires) > now and redis.call('GET', KEYS[1]) == ARGV[2] then
   redis.call('EXPIRE', KEYS[1], ARGV[3])
 else
   redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
-  redis.call('ZADD', KEYS[3], redis.call('INCR', KEYS[4]), ARGV[1])
+  local last = redis.call('ZREVRANGE', KEYS[3], 0, 0, 'WITHSCORES')
+  redis.call('ZADD', KEYS[3], math.max(micro, (tonumber(last[2]) or 0) + 1), ARGV[1])
 end
 redis.call('ZADD', KEYS[2], now + ARGV[3] * 1000, ARGV[1])
 local gone = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now - {FORGOTTEN} * 1000, 'LIMIT', 0, 100)
 for _, host in ipairs(gone) do
   redis.call('ZREM', KEYS[2], host)
   redis.call('ZREM', KEYS[3], host)
+  redis.call('SET', KEYS[4], micro)
 end
 return 1
 """
 _LEAVE = """
-if redis.call('DEL', KEYS[1]) == 1 then
-  redis.call('ZADD', KEYS[3], redis.call('INCR', KEYS[4]), ARGV[1])
-end
+redis.call('DEL', KEYS[1])
 local time = redis.call('TIME')
 redis.call('ZADD', KEYS[2], time[1] * 1000, ARGV[1])
 return 1
@@ -56,9 +63,14 @@ async def leave(server: Server, host: str) -> None:
 
 def _keys(server: Server, host: str) -> tuple[str, ...]:
     names = server.names
-    return names.sessions_of(host), names.hosts, told_key(server), f"{names.tag}:changes"
+    return names.sessions_of(host), names.hosts, told_key(server), began_key(server)
 
 
 def told_key(server: Server) -> str:
     """Return the key of the hosts by the number of their last change."""
     return f"{server.names.tag}:told"
+
+
+def began_key(server: Server) -> str:
+    """Return the key of when the list of hosts was begun, in microseconds since the epoch."""
+    return f"{server.names.tag}:began"

@@ -184,11 +184,63 @@ def test_a_store_that_has_lost_all_is_read_anew(go: Go) -> None:
     go(scenario)
 
 
+@pytest.mark.parametrize("changes", [1, 9])
+def test_changes_are_read_at_once_though_a_failover_lost_some(go: Go, changes: int) -> None:
+    """However many changes follow before anybody reads: their numbers are new."""
+
+    async def scenario(server: Server, known: Everywhere, clock: Clock) -> None:
+        await tell(server, "login1", [])
+        await tell(server, "login2", [ON])
+        lost = await server.call("DUMP", told_key(server))
+        for said in ([ON], [], [BOB], [ON]):
+            await tell(server, "login1", said)
+        await known.known()
+        await server.call("RESTORE", told_key(server), 0, lost, "REPLACE")
+        await server.call("SET", server.names.sessions_of("login1"), b"[]")
+        await tell(server, "login1", [BOB])
+        for number in range(changes):
+            await tell(server, "login2", [ON] if number % 2 else [])
+        clock.now += KEPT
+        assert await known.who("login1") == ["bob"]
+
+    go(scenario)
+
+
+def test_a_store_that_has_lost_all_is_read_anew_however_much_it_heard_since(go: Go) -> None:
+    async def scenario(server: Server, known: Everywhere, clock: Clock) -> None:
+        for host in ("login1", "login2"):
+            await tell(server, host, [ON])
+        await known.known()
+        await server.call("FLUSHALL")
+        for said in ([ON], [], [ON], [BOB]):
+            await tell(server, "login2", said)
+        clock.now += KEPT
+        assert set((await known.known()).hosts) == {"login2"}
+        assert await known.who("login2") == ["bob"]
+
+    go(scenario)
+
+
+def test_a_host_that_is_forgotten_is_gone_though_nobody_read_meanwhile(go: Go) -> None:
+    async def scenario(server: Server, known: Everywhere, clock: Clock) -> None:
+        for host in ("login1", "login2"):
+            await tell(server, host, [ON])
+        await known.known()
+        await server.call("DEL", server.names.sessions_of("login1"))
+        await server.call("ZADD", server.names.hosts, 1, "login1")  # for an hour and more
+        await tell(server, "login2", [ON])
+        assert await server.call("ZRANGE", server.names.hosts, 0, -1) == [b"login2"]
+        clock.now += KEPT
+        assert set((await known.known()).hosts) == {"login2"}
+
+    go(scenario)
+
+
 def test_all_is_read_anew_now_and_then(go: Go) -> None:
     async def scenario(server: Server, known: Everywhere, clock: Clock) -> None:
         await tell(server, "login1", [ON])
         await known.known()
-        # A change whose number was lost in a failover.
+        # A change whose number is lower than another's: the clock of the store went back.
         await server.call("SET", server.names.sessions_of("login1"), b"[]")
         clock.now += KEPT
         assert await known.who("login1") == ["alice"]
