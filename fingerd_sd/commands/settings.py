@@ -137,11 +137,8 @@ def _server_of(keys: "StoreKeys") -> "Server":
 
 
 def _in_store(item: Mounted, server: "Server") -> Mounted:
-    from fingerd_sd.store.seam import InStore
-
-    if not isinstance(item.source, InStore):
-        return item
-    return item._replace(source=item.source.in_store(server))
+    in_store = getattr(item.source, "in_store", None)
+    return item if in_store is None else item._replace(source=in_store(server))
 
 
 def load_from(config: File | None) -> Settings:
