@@ -47,6 +47,7 @@ MESSAGE_IDS = {
     "NOT_STORED": "ce5500e599de441a99bf9ba3b0d41b2f",
     "STORE_FAILS": "daf24ce459e24ab2a57dd91f7d11e0d7",
     "STORE_BACK": "02b596ca2dfd4742837a2927d8bf631c",
+    "STORE_UNFIT": "ac80a6e05c3e4d7e8b9e042872926a93",
 }
 INFO = 6  # syslog(3) levels
 MAX_FIELD = 32768  # octets of one field; a datagram must fit the socket's buffer

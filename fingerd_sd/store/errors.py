@@ -19,6 +19,8 @@ _REMEDIES = {
     "WRONGPASS": "does not take the user or the password: see url and credential in [store], and"
     " `ACL LIST` of the server",
     "NOAUTH": "wants a password: name its file by credential in [store] and LoadCredential=",
+    "DENIED": "is in its protected mode, and takes connections of its own machine only: set up"
+    " users with passwords, as in the example users.acl",
     "NOPERM": "does not allow this to its user: see `ACL LIST` of the server, and the example"
     " users.acl",
     "READONLY": "is a replica, which takes no writes: have url in [store] name the master, or the"
@@ -36,7 +38,9 @@ _REMEDIES = {
 # Those who say so do not have the data, or do not take it: another server may.
 ELSEWHERE = frozenset({"READONLY", "MOVED", "CLUSTERDOWN", "MASTERDOWN", "TRYAGAIN"})
 # Those who say so serve nobody for a while.
-DOWN = frozenset({"LOADING", "MASTERDOWN", "CLUSTERDOWN", "MAXCLIENTS", "WRONGPASS", "NOAUTH"})
+DOWN = frozenset(
+    {"LOADING", "MASTERDOWN", "CLUSTERDOWN", "MAXCLIENTS", "WRONGPASS", "NOAUTH", "DENIED"}
+)
 
 
 class StoreError(SourceError):

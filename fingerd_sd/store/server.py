@@ -10,9 +10,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from fingerd_sd.config.store import StoreKeys
 from fingerd_sd.process.hostname import own_name
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from fingerd_sd.store.link import Command, Link, Reply, Word
 
 T = TypeVar("T")
+Look: TypeAlias = "Callable[[Server], Coroutine[Any, Any, None]]"
 log = logging.getLogger(__name__)
 
 MAX_LINKS = 8  # connections for commands, of one process; a command takes some 0.1 ms of each
@@ -33,7 +33,8 @@ LEAVE = 1.0  # seconds for connections to end
 class Server:
     """The store that `keys` name. It may be made without an event loop, connects when it is first
     asked, and is closed by the last of those that hold it. `host`: what this one is called there.
-    `names`: of the keys in it.
+    `names`: of the keys in it. `where`: what messages call it. `look`: called when it is first
+    reached, and when it is back after a failure: another server may answer then.
 
     Each method raises StoreError if the store cannot be asked or refuses.
     """
@@ -41,13 +42,16 @@ class Server:
     def __init__(self, keys: StoreKeys) -> None:
         self.keys = keys
         self.host = (keys.host or own_name()).lower()
+        self.look: Look | None = None
         self.names = Names(keys.namespace)
         self.trouble = ""  # why the store cannot be asked; "" while it can, as far as is known
         self._holders = 0
         self._free = asyncio.Semaphore(MAX_LINKS)
         self._idle: list[Link] = []
-        self._where = keys.place.path or ",".join(host for host, _ in keys.place.hosts)
+        self.where = keys.place.path or ",".join(host for host, _ in keys.place.hosts)
         self._trying: asyncio.Task[None] | None = None
+        self._looking: asyncio.Task[None] | None = None
+        self._looked = False  # at the server that answers now
         self._ending: set[asyncio.Task[None]] = set()
         self._closed = False
 
@@ -62,10 +66,11 @@ class Server:
         if self._holders > 0 or self._closed:
             return
         self._closed = True
-        if self._trying is not None:
-            self._trying.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._trying
+        tasks = [task for task in (self._trying, self._looking) if task is not None]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
         self._leave_all()
         if self._ending:
             await asyncio.wait(self._ending, timeout=LEAVE)
@@ -79,7 +84,7 @@ class Server:
         replies = await self.on_one(("MULTI",), *commands, ("EXEC",))
         done = replies[-1]
         if not isinstance(done, list):
-            raise StoreError(f"the store at {self._where} did not do what it was asked: {done!r}")
+            raise StoreError(f"the store at {self.where} did not do what it was asked: {done!r}")
         for reply in done:
             self._check(reply)
         return done
@@ -123,7 +128,7 @@ class Server:
                 return await work()
         except TimeoutError:
             why = f"no answer within {seconds:g} s (timeout in [store])"
-            raise self._fallen(unreachable(self._where, why)) from None
+            raise self._fallen(unreachable(self.where, why)) from None
         except StoreError as error:
             raise self._fallen(error) from None
 
@@ -145,7 +150,7 @@ class Server:
             link = await self._new()
             replies = await self._try(link, commands)
             if replies is None:
-                raise unreachable(self._where, "it ends each connection at once")
+                raise unreachable(self.where, "it ends each connection at once")
             self._idle.append(link)
             return replies
 
@@ -165,15 +170,18 @@ class Server:
     async def _new(self) -> Link:
         """Return a new connection. Raises StoreError."""
         # An import waits for files, but only once, and for a short time.
-        from fingerd_sd.store import finding
+        from fingerd_sd.store.master import finding
 
-        link, self._where = await finding.opened(self.keys)
+        link, self.where = await finding.opened(self.keys)
+        if self.look is not None and not self._looked and not self._closed:
+            self._looked = True
+            self._looking = asyncio.get_running_loop().create_task(self.look(self))
         return link
 
     def _check(self, reply: Reply) -> None:
         """Raise what it means if `reply` is an error."""
         if isinstance(reply, Exception):
-            error = refusal(self._where, reply)
+            error = refusal(self.where, reply)
             raise self._fallen(error) if error.code in DOWN else error
 
     # --- down, and up again ---
@@ -182,6 +190,7 @@ class Server:
         """Return `error`, after which nothing is asked until the store is back."""
         self._leave_all()
         if not self._closed:
+            self._looked = self._looking is not None and not self._looking.done()
             self._tell(error)
             if self._trying is None:
                 self._trying = asyncio.get_running_loop().create_task(self._return())
@@ -210,11 +219,11 @@ class Server:
                 continue
             if isinstance(replies[0], Exception) and code_of(replies[0]) in DOWN:
                 self._leave(link)
-                self._tell(refusal(self._where, replies[0]))
+                self._tell(refusal(self.where, replies[0]))
                 continue
             self._idle.append(link)
             self._trying, self.trouble = None, ""
-            text = f"the store at {self._where} can be asked again"
+            text = f"the store at {self.where} can be asked again"
             log.info("%s", text, extra={"event": "STORE_BACK"})
             return
 

@@ -12,7 +12,7 @@ import pytest
 
 from fingerd_sd.commands.exits import EX_OK
 from fingerd_sd.commands.inspecting.check import check
-from fingerd_sd.commands.inspecting.sandbox import effective_unit, missing, web_is_enabled
+from fingerd_sd.commands.inspecting.sandbox import WEB_SOCKET, effective_unit, is_enabled, missing
 from fingerd_sd.directory.source import Needs
 
 from ..helpers import needs
@@ -67,7 +67,7 @@ def test_a_program_is_missed_where_it_may_not_be_run(paths: dict[str, str], may:
 def test_without_systemd_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
     assert effective_unit() is None
-    assert not web_is_enabled()
+    assert not is_enabled(WEB_SOCKET)
 
 
 STAND_IN = """#!/bin/sh

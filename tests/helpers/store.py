@@ -55,6 +55,14 @@ class Running:
             self._process.wait()
             self._process = None
 
+    def say(self, line: str) -> str:
+        """Send a command, and return the line that the server says."""
+        with socket.socket(socket.AF_UNIX) as asking:
+            asking.connect(self.socket)
+            asking.sendall(line.encode() + b"\r\n")
+            with asking.makefile() as said:
+                return said.readline().rstrip("\r\n")
+
     def keys(self, replicas: int = 0, timeout: float = 2.0, host: str = "") -> StoreKeys:
         """Return the configuration that names it."""
         keys = StoreKeys(f"unix://{self.socket}", Place("unix", path=self.socket))

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from fingerd_sd.config.store import Place, StoreKeys
-from fingerd_sd.store import finding, server
+from fingerd_sd.store import server
 from fingerd_sd.store.errors import StoreError
+from fingerd_sd.store.master import finding
 from fingerd_sd.store.server import Server
 
 from ..helpers import needs

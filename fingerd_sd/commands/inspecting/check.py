@@ -8,20 +8,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fingerd_sd.commands.building import loaded
-from fingerd_sd.commands.exits import EX_CONFIG, EX_OK
+from fingerd_sd.commands.exits import EX_CONFIG, EX_OK, EX_UNAVAILABLE
 from fingerd_sd.commands.inspecting.sandbox import (
     UNIT,
     WEB,
+    WEB_SOCKET,
     effective_unit,
+    is_enabled,
     missing,
-    web_is_enabled,
 )
 from fingerd_sd.commands.settings import Settings
 from fingerd_sd.directory.source import Immediate, Needs
 
 
 def check(config: Path | None) -> int:
-    """Read the configuration and name every mistake on standard error."""
+    """Read the configuration and name every mistake on standard error, and what is unwise. It is
+    EX_UNAVAILABLE if only the store cannot be asked now.
+    """
     configuration = loaded(config)
     if configuration is None:
         return EX_CONFIG
@@ -29,12 +32,29 @@ def check(config: Path | None) -> int:
         print(f"warning: {warning}", file=sys.stderr)
     for lack in _sandbox(configuration):
         print(f"warning: {lack}", file=sys.stderr)
+    down = _store(configuration)
     for note in _claims(configuration):
         print(f"note: {note}", file=sys.stderr)
     names = ", ".join(mounted.source.name for mounted in configuration.sources)
     files = ", ".join(map(str, configuration.files)) or "no configuration, so the defaults"
     print(f"{files}: in order; sources: {names or 'none'}")
-    return EX_OK
+    return EX_UNAVAILABLE if down else EX_OK
+
+
+def _store(loaded: Settings) -> bool:
+    """Print what is wrong with the store that hosts share; return whether it cannot be asked."""
+    if loaded.store is None:
+        return False
+    from fingerd_sd.commands.inspecting.store import lacking, seen
+
+    for lack in lacking(loaded.store):
+        print(f"warning: {lack}", file=sys.stderr)
+    unfit, down = seen(loaded.store)
+    for line in unfit:
+        print(f"warning: {line}", file=sys.stderr)
+    if down:
+        print(down, file=sys.stderr)
+    return bool(down)
 
 
 def _sandbox(loaded: Settings) -> Iterator[str]:
@@ -45,7 +65,7 @@ def _sandbox(loaded: Settings) -> Iterator[str]:
     if any(audience.forward for audience in loaded.audiences):
         of_finger.append(("forward = true", Needs(network=True)))
     for unit, of_unit in ((UNIT, of_finger), (WEB, needs)):
-        if any(need != Needs() for _, need in of_unit) and (unit == UNIT or web_is_enabled()):
+        if any(need != Needs() for _, need in of_unit) and (unit == UNIT or is_enabled(WEB_SOCKET)):
             yield from missing(of_unit, effective_unit(unit) or {}, unit)
 
 

@@ -15,8 +15,13 @@ from fingerd_sd.directory.source import Needs
 
 UNIT = "finger.service"
 ASK = 5.0  # seconds that systemd gets to answer
-PROPERTIES = ("LoadState", "PrivateNetwork", "RestrictAddressFamilies", "NoExecPaths", "ExecPaths")
+PROPERTIES = (
+    *("LoadState", "PrivateNetwork", "RestrictAddressFamilies", "NoExecPaths", "ExecPaths"),
+    *("IPAddressAllow", "IPAddressDeny"),
+)
 WEB, WEB_SOCKET = "finger-web.service", "finger-web.socket"
+PUBLISH, PUBLISH_SOCKET = "finger-publish.service", "finger-publish.socket"
+PRESENCE = "finger-presence.service"
 
 
 def effective_unit(unit: str = UNIT) -> Mapping[str, str] | None:
@@ -27,9 +32,9 @@ def effective_unit(unit: str = UNIT) -> Mapping[str, str] | None:
     return shown if shown.get("LoadState") == "loaded" else None
 
 
-def web_is_enabled() -> bool:
-    """Whether this machine is on the web, or will be."""
-    state = _shown(WEB_SOCKET, "UnitFileState", "ActiveState")
+def is_enabled(unit: str) -> bool:
+    """Whether `unit` is active, or will be when this machine starts."""
+    state = _shown(unit, "UnitFileState", "ActiveState")
     return state.get("UnitFileState") == "enabled" or state.get("ActiveState") == "active"
 
 
@@ -53,7 +58,7 @@ def missing(
     """
     see = f"{name}(5), and `systemctl edit {name}`"
     network = [who for who, need in needs if need.network]
-    if network and (why := _no_network(unit)):
+    if network and (why := no_network(unit)):
         yield (
             f"{', '.join(network)}: needs the network, and {name} has {why}; install the drop-in"
             f" outbound.conf: {see}"
@@ -67,7 +72,7 @@ def missing(
                 )
 
 
-def _no_network(unit: Mapping[str, str]) -> str:
+def no_network(unit: Mapping[str, str]) -> str:
     """Return the line that keeps `unit` off the network; "" if there is none."""
     if unit.get("PrivateNetwork") == "yes":
         return "PrivateNetwork=yes"

@@ -7,7 +7,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from fingerd_sd.commands.building import METRICS, PROXY, ruip_of
-from fingerd_sd.commands.roles.role import Role, Start
+from fingerd_sd.commands.roles.role import Role, Start, watched
 from fingerd_sd.commands.settings import Settings, load_from
 from fingerd_sd.directory.answer import FOUND, Answer
 from fingerd_sd.directory.ruip import Ruip
@@ -64,6 +64,7 @@ def _setup(loaded: Settings, ruip: Ruip, journal: Journal) -> Setup:
             )
         )
 
+    watched(loaded, "read")
     log_query: QueryLog | None = query_log if loaded.log_queries else None
     if loaded.publish is not None and loaded.publish.who:
         log_query = _counting(_tally(), log_query)

@@ -7,7 +7,7 @@ import pwd
 from functools import partial
 
 from fingerd_sd.commands.building import ruip_of
-from fingerd_sd.commands.roles.role import Role, Start
+from fingerd_sd.commands.roles.role import Role, Start, watched
 from fingerd_sd.commands.settings import load_from
 from fingerd_sd.config.mistakes import File
 from fingerd_sd.config.publish import PublishKeys
@@ -28,7 +28,7 @@ def load_setup(config: File | None) -> Setup:
     """Return what the keeper goes by. The uids that may publish are those of the first source that
     shows what is published. Raises ConfigError.
     """
-    loaded = load_from(config)
+    loaded = watched(load_from(config), "read", "publish")
     uids = (getattr(mounted.source, "uids", None) for mounted in loaded.sources)
     keys = loaded.publish or PublishKeys()
     rules = Rules(keys, *next(filter(None, uids), ()))

@@ -4,12 +4,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fingerd_sd.commands.building import First
+from fingerd_sd.commands.settings import Settings
 from fingerd_sd.config.mistakes import File
 from fingerd_sd.process.journal import Journal
 from fingerd_sd.process.systemd import Passed
+
+if TYPE_CHECKING:
+    from fingerd_sd.store.master.fit import Work
 
 
 class Start(NamedTuple):
@@ -33,3 +37,14 @@ class Role(NamedTuple):
     setup: Any
     load: Callable[[], Any]
     rest: Callable[[], None] | None = None
+
+
+def watched(loaded: Settings, *works: Work) -> Settings:
+    """Return `loaded`, for a process that does `works` in the store: the journal will have what is
+    wrong with it.
+    """
+    if loaded.server is not None:
+        from fingerd_sd.store.master.fit import looking
+
+        loaded.server.look = looking(*works)
+    return loaded

@@ -6,7 +6,7 @@ from __future__ import annotations
 from functools import partial
 
 from fingerd_sd.commands.building import ruip_of
-from fingerd_sd.commands.roles.role import Role, Start
+from fingerd_sd.commands.roles.role import Role, Start, watched
 from fingerd_sd.commands.settings import Settings, load_from
 from fingerd_sd.config.web import WebKeys
 from fingerd_sd.directory.answer import Answer
@@ -29,7 +29,7 @@ def begin(start: Start) -> Role:
 
 
 def _load(start: Start) -> Setup:
-    loaded = load_from(start.config)
+    loaded = watched(load_from(start.config), "read")
     keys = loaded.web or WebKeys()
     domains = keys.domains or _names(loaded)
     ruip = ruip_of(loaded)

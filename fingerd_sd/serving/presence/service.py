@@ -19,6 +19,7 @@ from fingerd_sd.process.systemd import LoginMonitor
 from fingerd_sd.process.threads import Pool
 from fingerd_sd.serving.presence.reading import sessions_here
 from fingerd_sd.store.errors import StoreError
+from fingerd_sd.store.master.fit import looking
 from fingerd_sd.store.presence.telling import EXPIRY, leave, tell
 from fingerd_sd.store.presence.told import Told
 from fingerd_sd.store.server import Server
@@ -68,7 +69,7 @@ class Presence:
         self._read = read
         self._make_monitor = monitor
         self._pool = Pool(1, "presence")
-        self._server = Server(setup.keys)
+        self._server = _server(setup.keys)
         self._changed = asyncio.Event()
         self._telling: asyncio.Task[None] | None = None
         self._told: int | None = None  # sessions that the store has of this host
@@ -91,7 +92,7 @@ class Presence:
         before, self._setup = self._setup, setup
         if (before.keys, before.host) == (setup.keys, setup.host) or self._telling is None:
             return
-        old, self._server = self._server, Server(setup.keys)
+        old, self._server = self._server, _server(setup.keys)
         old_telling, self._told = self._telling, None
 
         async def change() -> None:
@@ -180,3 +181,10 @@ class Presence:
         if why != self.trouble and not told:
             log.error("%s", why, extra={"event": "STORE_FAILS"})
         self.trouble = why
+
+
+def _server(keys: StoreKeys) -> Server:
+    """Return the store at `keys`; the journal will have what is wrong with it."""
+    server = Server(keys)
+    server.look = looking("tell")
+    return server

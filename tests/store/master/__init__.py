@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Mirrors fingerd_sd/store/master/."""
