@@ -10,8 +10,13 @@ import socket
 from pathlib import Path
 
 from fingerd_sd.commands.roles.publish import load_setup
+from fingerd_sd.config.publish import PublishKeys
 from fingerd_sd.serving.publishing.client import exchange
 from fingerd_sd.serving.publishing.service import Publishing
+from fingerd_sd.serving.publishing.wire import Request
+from fingerd_sd.serving.publishing.writing.choosing import MOVED, move
+from fingerd_sd.serving.publishing.writing.threaded import Embedded
+from fingerd_sd.sources.published.store import FILE
 from fingerd_sd.store.server import Server
 
 from ..helpers.store import Running, store
@@ -61,6 +66,54 @@ def test_what_is_published_goes_to_the_store_also_after_a_reload(tmp_path: Path)
                     await asyncio.sleep(0.01)
         await probe.close()
         assert not (tmp_path / "none").exists()
+
+    with store(tmp_path) as running:
+        run(scenario(running))
+
+
+def test_what_is_in_a_file_comes_to_the_store_when_that_can_be_asked(tmp_path: Path) -> None:
+    me, uid = ME, os.getuid()
+    state = tmp_path / "state"
+    state.mkdir()
+
+    async def before() -> None:
+        embedded = Embedded(str(state))
+        for login, owner, plan in ((me, uid, "Old\n"), ("nobody-at-all", 70001, "x\n")):
+            asked = Request("publish", {"plan": plan})
+            await embedded.publish(login, owner, asked, PublishKeys(), 5.0)
+        await embedded.close()
+
+    def moved() -> list[str]:
+        return [file.name for file in state.iterdir() if file.name.startswith(MOVED)]
+
+    async def scenario(running: Running) -> None:
+        await before()
+        running.stop()
+        served = Publishing(
+            asyncio.get_running_loop(), load_setup(configured(tmp_path, running)), str(state)
+        )
+        served.start([])
+        async with asyncio.timeout(60):
+            while not served.trouble:
+                await asyncio.sleep(0.01)
+            assert (state / FILE).exists()
+            running.start()
+            while not moved():
+                await asyncio.sleep(0.01)
+        assert not (state / FILE).exists()
+        probe = Server(running.keys()).hold()
+        found = await probe.call("HMGET", probe.names.person(me), "plan", "at", "host", "uid")
+        assert found == [b"Old\n", b"5.0", b"login1", str(uid).encode()]
+        assert await probe.call("EXISTS", probe.names.person("nobody-at-all")) == 0
+        # What is in a file that comes later does not replace what the store has.
+        await before()
+        served.use(load_setup(configured(tmp_path, running)))
+        await probe.call("HSET", probe.names.person(me), "plan", "Newer\n")
+        await move(str(state), served._keeper.writing)
+        assert len(moved()) == 2
+        assert await probe.call("HGET", probe.names.person(me), "plan") == b"Newer\n"
+        await probe.close()
+        await served.close()
 
     with store(tmp_path) as running:
         run(scenario(running))

@@ -22,7 +22,7 @@ from fingerd_sd.serving.publishing.keeper import Keeper, Rules
 from fingerd_sd.serving.publishing.tally import LONGEST
 from fingerd_sd.serving.publishing.views import Seen
 from fingerd_sd.serving.publishing.wire import TOO_MANY, Refused, longest, refusal
-from fingerd_sd.serving.publishing.writing.choosing import chosen
+from fingerd_sd.serving.publishing.writing.choosing import chosen, move
 from fingerd_sd.sources.published.source import FOLDER
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ class Publishing:
         self._per_user: Counter[int] = Counter()
         self._looking: asyncio.Task[None] | None = None
         self._healing: asyncio.Task[None] | None = None
+        self._again = asyncio.Event()  # look at once
         self._leaving: set[asyncio.Task[None]] = set()  # what closes what is no longer used
 
     @property
@@ -133,14 +134,15 @@ class Publishing:
     # --- connections ---
 
     async def _look(self) -> None:
-        """Look for accounts that are gone, now and then: the keeper does it once a day at most.
-        Nobody waits for this, since NSS may hang.
-        """
+        """Bring to a store what is in a file, and look for accounts that are gone. NSS may hang."""
         while True:
-            with suppress(Refused):  # it is logged, and STATUS= says why
+            self._again.clear()
+            with suppress(Refused):  # which is logged
+                await move(self._state, self._keeper.writing)
                 await self._keeper.sweep()
             self._changed()
-            await asyncio.sleep(LOOK_EVERY)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._again.wait(), LOOK_EVERY)
 
     def _pause(self) -> None:
         if self._accepting:
@@ -180,10 +182,11 @@ class Publishing:
         self._resume()
 
     async def _heal(self) -> None:
-        """Say when the store can be asked again, which it sees by itself."""
+        """Say when the store can be asked again, and look once more."""
         while self._keeper.trouble:
             await asyncio.sleep(HEAL_EVERY)
         self._healing = None
+        self._again.set()
         self._changed()
 
     def _changed(self) -> None:

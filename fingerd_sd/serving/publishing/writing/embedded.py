@@ -130,6 +130,10 @@ class Writer:
         last = self._database.execute("SELECT at FROM swept").fetchone()
         if last is not None and 0 <= now - last[0] < SWEEP_EVERY:
             return []
+        return self.people()
+
+    def people(self) -> list[tuple[str, int]]:
+        """Return login and uid of all entries."""
         return self._database.execute("SELECT login, uid FROM person").fetchall()
 
     def sweep(self, missing: set[tuple[str, int]], now: float) -> list[str]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -67,15 +68,7 @@ class Fleet:
                 if said is None and entry is not None and before is not None:
                     said = {name: getattr(entry, name) for name in GECOS}
                 fields = people.fields(_entry(after, self._host, said or {}))
-            words = [word for pair in fields.items() for word in pair]
-            done = await self._asking.written(
-                scripts.PUBLISH,
-                [*self._keys(login), self._names.spent(uid, int(now // changing.HOUR)), self._by],
-                [
-                    *(login, digest, limits.max_people, limits.per_hour, repr(after.at)),
-                    *(len(people.NAMES), *people.NAMES, *words),
-                ],
-            )
+            done = await self._put(login, uid, digest, after.at, fields, limits, now)
             if done == b"too many":
                 raise changing.too_many(limits)
             if done == b"too often":
@@ -83,6 +76,17 @@ class Fleet:
             if done == b"done":
                 return after if fields else None
         raise Refused(NOT_STORED, "nothing was stored: others publish for you just now; try again")
+
+    async def take_over(self, row: Row, now: float) -> bool:
+        """See Writing."""
+        gecos = await self._gecos(row.login, row.uid)
+        entry, digest = await self._read(row.login)
+        if gecos is None or entry is not None:
+            return False
+        fields = people.fields(_entry(row, self._host, gecos))
+        every = PublishKeys(max_people=sys.maxsize, per_hour=0)
+        done = await self._put(row.login, row.uid, digest, row.at, fields, every, now)
+        return bool(done == b"done")
 
     async def remove(self, login: str, uid: int) -> bool:
         """See Writing."""
@@ -163,6 +167,27 @@ class Fleet:
     async def close(self) -> None:
         """Give the store back."""
         await self._server.close()
+
+    async def _put(
+        self,
+        login: str,
+        uid: int,
+        digest: str,
+        at: float,
+        fields: Mapping[str, bytes],
+        limits: PublishKeys,
+        now: float,
+    ) -> Any:
+        """Have `fields` stored in place of what has `digest`; return what the script says."""
+        return await self._asking.written(
+            scripts.PUBLISH,
+            [*self._keys(login), self._names.spent(uid, int(now // changing.HOUR)), self._by],
+            [
+                *(login, digest, limits.max_people, limits.per_hour, repr(at)),
+                *(len(people.NAMES), *people.NAMES),
+                *(word for pair in fields.items() for word in pair),
+            ],
+        )
 
     def _keys(self, login: str) -> list[str]:
         return [self._names.person(login), self._names.recent, self._names.asked(login)]

@@ -29,6 +29,11 @@ class Writing(Protocol):
     ) -> Row | None:
         """Store what `login` asks, and return the entry; None: nothing is left of it."""
 
+    async def take_over(self, row: Row, now: float) -> bool:
+        """Store `row` of a user of this host, with the time that it has; return whether that was
+        done: not if the account is gone, or if there is an entry of that login already.
+        """
+
     async def remove(self, login: str, uid: int) -> bool:
         """Drop what `login` has published; return whether there was anything."""
 

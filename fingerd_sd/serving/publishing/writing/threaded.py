@@ -40,6 +40,10 @@ class Embedded:
         """See Writing."""
         return await self._write(lambda writer: writer.publish(login, uid, asked, limits, now))
 
+    async def take_over(self, row: Row, now: float) -> bool:
+        """See Writing. Nothing is brought to a file."""
+        return False
+
     async def remove(self, login: str, _uid: int) -> bool:
         """See Writing."""
         return await self._write(lambda writer: writer.remove(login))
