@@ -59,6 +59,18 @@ class Directory:
 
         return any(isinstance(mounted.source, ListsHosts) for mounted in self.sources)
 
+    def start(self, changed: Callable[[], None]) -> None:
+        """Have the sources do what they do before they are asked; `changed`: called when `trouble`
+        has changed without a question. Never raises for a source's fault.
+        """
+        for mounted in self.sources:
+            start = getattr(mounted.source, "start", None)
+            if start is not None:
+                try:
+                    start(changed)
+                except Exception as error:  # as in find
+                    log_failure(mounted.source, error)
+
     def begin(self, user: str, audience: str) -> Search:
         """Return the search for `user` by `audience`, after as much as is possible without
         waiting.
@@ -89,7 +101,7 @@ class Directory:
     def trouble(self) -> str:
         """What is wrong with the sources now, for STATUS=; "" where nothing is."""
         told = (getattr(mounted.source, "trouble", "") for mounted in self.sources)
-        return "; ".join(filter(None, told))
+        return "; ".join(dict.fromkeys(filter(None, told)))  # several may share a store
 
     def give_back(self) -> None:
         """Have the sources drop what they can have again; never raises for a source's fault."""

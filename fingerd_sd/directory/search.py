@@ -170,7 +170,8 @@ def _over(above: Person, below: Person) -> Person:
         atom: value for atom in ATOMS if (value := getattr(above, atom)) is not None
     }
     origins = MappingProxyType({**below.origins, **above.origins})
-    return below._replace(**known, links=above.links or below.links, origins=origins)
+    links, note = above.links or below.links, above.note or below.note
+    return below._replace(**known, links=links, origins=origins, note=note)
 
 
 def summary(error: BaseException) -> str:

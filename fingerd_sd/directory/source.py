@@ -44,7 +44,9 @@ class Source(Protocol):
     a whole source. A source may also have `async def close(self) -> None`, which is called once,
     after the last question; `def give_back(self) -> None`, which is called in the loop while memory
     is short, to drop what the source can have again; `trouble: str`, for STATUS= ("" while it is
-    well); and `needs: Needs`. Where several hosts share a store, `def in_store(self, server) ->
+    well); `needs: Needs`; and `def start(self, changed) -> None`, which is called once, in the loop
+    of a process that lasts, before any question: `changed` is to be called when `trouble` has
+    changed without one. Where several hosts share a store, `def in_store(self, server) ->
     Source` returns the source to ask in its place, which holds that store.server.Server until it is
     closed; `without_store` is the mistake that it is where they do not; None: it is none.
     """

@@ -21,6 +21,11 @@ def age_of(seconds: float) -> str:
     return f"{number} second{'' if number == 1 else 's'}"
 
 
+def old_note(age: str) -> str:
+    """Return the line that says to a client that an answer is old by `age`, a span of time."""
+    return f"[This answer is {age} old: no newer one can be had now]"
+
+
 def stand_in(text: str, age: float, origin: str, why: str, lifetime: float) -> Text:
     """Return the old `text`, of `age` seconds, for an answer that cannot be had. `why` it cannot is
     told with `origin`. It may be reused for STANDS_IN seconds, or for `lifetime` if that is less.
@@ -28,7 +33,7 @@ def stand_in(text: str, age: float, origin: str, why: str, lifetime: float) -> T
     old = age_of(age)
     whole = text if text.endswith("\n") else text + "\n"
     return Text(
-        f"{whole}[This answer is {old} old: no newer one can be had now]\n",
+        f"{whole}{old_note(old)}\n",
         f"{origin}, {old} old, since: {why}",
         min(STANDS_IN, lifetime),
     )

@@ -91,7 +91,7 @@ class Person(NamedTuple):
     `ask --explain` only, and never sent to a client. `beneath`: whether what a later source knows
     of the user is shown too, where an atom is None here. `lifetime`: as in a Text. `uid`:
     by what its machine knows the user, where sessions on other machines must be the same user's; it
-    is never shown.
+    is never shown. `note`: a line for who reads the answer, below it: that it is old, for example.
     """
 
     login: str
@@ -114,6 +114,7 @@ class Person(NamedTuple):
     beneath: bool = False
     lifetime: float | None = None
     uid: int | None = None
+    note: str | None = None
 
 
 class Text(NamedTuple):

@@ -41,6 +41,7 @@ def shown(person: Person, show: Collection[str], now: float) -> Person:
         else Login(last.at, _line(last.tty), _line(last.host), _line(last.machine)),
         links=showable(person.links),
         lifetime=person.lifetime,
+        note=_line(person.note),
     )
 
 

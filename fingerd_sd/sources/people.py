@@ -37,13 +37,20 @@ def read_range(table: Table) -> Range:
     return uids
 
 
+def found(user: str) -> pwd.struct_passwd | None:
+    """Return what NSS has for `user`; None: nothing, or there is a lack of descriptors."""
+    try:
+        return pwd.getpwnam(user)
+    except (KeyError, ValueError):  # a NUL, which no name has, is a ValueError
+        return None
+
+
 def account_of(user: str, uids: Range) -> pwd.struct_passwd | Absent:
     """Return the account of the person `user`, or why there is none. getpwnam(3) says what an
     account is. It cannot tell an absence from a lack of descriptors: see `need_descriptors`.
     """
-    try:
-        account = pwd.getpwnam(user)
-    except (KeyError, ValueError):  # no such account, or no descriptor; or a NUL, which no name has
+    account = found(user)
+    if account is None:
         return Absent("no such account")
     if account.pw_name != user:
         return Absent(f'the account is called "{account.pw_name}"')
@@ -61,6 +68,12 @@ def need_descriptors() -> None:
         with ExitStack() as opened:
             for _ in range(LOOKING):
                 opened.callback(os.close, os.open("/", os.O_PATH | os.O_CLOEXEC))
+
+
+def told_by(account: pwd.struct_passwd) -> tuple[dict[str, str], str]:
+    """Return what the gecos field of `account` tells, as parse_gecos does, and its origin."""
+    gecos = parse_gecos(account.pw_gecos, account.pw_name)
+    return gecos, f"NSS, account {account.pw_name}"
 
 
 def parse_gecos(field: str, login: str) -> dict[str, str]:

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from fingerd_sd.directory.source import SourceError
 
 # What a server says, by the class of python3-redis or by the word in front, and what to do.
@@ -61,6 +64,15 @@ def code_of(error: Exception) -> str:
     words = str(error).split()
     # As with "Authentication required." of "NOAUTH", some words are dropped.
     return words[0] if words and words[0].isupper() else "ERR"
+
+
+def is_elsewhere(replies: Sequence[Any]) -> bool:
+    """Whether a server says that another one has the data: nothing has been done then, and it may
+    be done there. The first reply may be that to MULTI.
+    """
+    return any(
+        isinstance(reply, Exception) and code_of(reply) in ELSEWHERE for reply in replies[:2]
+    ) and (isinstance(replies[0], Exception) or replies[0] == b"OK")
 
 
 def refusal(where: str, error: Exception) -> StoreError:

@@ -86,12 +86,16 @@ class Link:
         """Return the reply to each command, in order; all are sent at once. A ResponseError is
         among them as a value. Raises Lost.
         """
+        await self.send(*commands)
+        return [await self._reply() for _ in commands]
+
+    async def send(self, *commands: Command) -> None:
+        """Send `commands`, whose replies are for `hear`: another task may be there. Raises Lost."""
         try:
             packed = self._connection.pack_commands(commands)
             await self._connection.send_packed_command(packed, check_health=False)
         except (RedisError, OSError) as error:
             raise Lost(_said(error)) from None
-        return [await self._reply() for _ in commands]
 
     async def hear(self) -> Reply:
         """Return what the server says next, however long that takes: on a connection that is

@@ -11,11 +11,12 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 from fingerd_sd.config.store import StoreKeys
 from fingerd_sd.process.hostname import own_name
-from fingerd_sd.store.errors import DOWN, ELSEWHERE, StoreError, code_of, refusal, unreachable
+from fingerd_sd.store import imported
+from fingerd_sd.store.errors import DOWN, StoreError, code_of, is_elsewhere, refusal, unreachable
 from fingerd_sd.store.keys import Names
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ class Server:
     """The store that `keys` name. It may be made without an event loop, connects when it is first
     asked, and is closed by the last of those that hold it. `host`: what this one is called there.
     `names`: of the keys in it. `where`: what messages call it. `look`: called when it is first
-    reached, and when it is back after a failure: another server may answer then.
+    reached, and when it is back after a failure: another server may answer then. `watching`: are
+    called whenever `trouble` has changed.
 
     Each method raises StoreError if the store cannot be asked or refuses.
     """
@@ -44,6 +46,7 @@ class Server:
         self.host = (keys.host or own_name()).lower()
         self.look: Look | None = None
         self.names = Names(keys.namespace)
+        self.watching: list[Callable[[], None]] = []
         self.trouble = ""  # why the store cannot be asked; "" while it can, as far as is known
         self._holders = 0
         self._free = asyncio.Semaphore(MAX_LINKS)
@@ -142,7 +145,7 @@ class Server:
             while self._idle:
                 link = self._idle.pop()
                 replies = await self._try(link, commands)
-                if replies is not None and not _is_elsewhere(replies):
+                if replies is not None and not is_elsewhere(replies):
                     self._idle.append(link)
                     return replies
                 if replies is not None:
@@ -169,14 +172,12 @@ class Server:
 
     async def _new(self) -> Link:
         """Return a new connection. Raises StoreError."""
-        # An import waits for files, but only once, and for a short time.
-        from fingerd_sd.store.master import finding
-
+        finding = await imported()
         link, self.where = await finding.opened(self.keys)
         if self.look is not None and not self._looked and not self._closed:
             self._looked = True
             self._looking = asyncio.get_running_loop().create_task(self.look(self))
-        return link
+        return cast("Link", link)
 
     def _check(self, reply: Reply) -> None:
         """Raise what it means if `reply` is an error."""
@@ -199,8 +200,13 @@ class Server:
     def _tell(self, error: StoreError) -> None:
         """Log and remember why the store cannot be asked, if that is news."""
         if self.trouble != str(error):
-            self.trouble = str(error)
+            self._turn(str(error))
             log.error("%s", error, extra={"event": "STORE_FAILS"})
+
+    def _turn(self, trouble: str) -> None:
+        self.trouble = trouble
+        for changed in self.watching:
+            changed()
 
     async def _return(self) -> None:
         """Try until the store is back."""
@@ -222,7 +228,8 @@ class Server:
                 self._tell(refusal(self.where, replies[0]))
                 continue
             self._idle.append(link)
-            self._trying, self.trouble = None, ""
+            self._trying = None
+            self._turn("")
             text = f"the store at {self.where} can be asked again"
             log.info("%s", text, extra={"event": "STORE_BACK"})
             return
@@ -236,12 +243,3 @@ class Server:
         ending = asyncio.get_running_loop().create_task(link.close())
         self._ending.add(ending)
         ending.add_done_callback(self._ending.discard)
-
-
-def _is_elsewhere(replies: Sequence[Reply]) -> bool:
-    """Whether a server says that another one has the data: nothing has been done then, and it may
-    be done there. The first reply may be that to MULTI.
-    """
-    return any(
-        isinstance(reply, Exception) and code_of(reply) in ELSEWHERE for reply in replies[:2]
-    ) and (isinstance(replies[0], Exception) or replies[0] == b"OK")

@@ -17,6 +17,7 @@ def test_every_atom_of_a_person_can_be_shown_or_hidden() -> None:
         "beneath",
         "lifetime",
         "uid",
+        "note",
     }  # 2nd: of sessions
     assert set(Person._fields) - own <= set(ATOMS)
 

@@ -67,6 +67,14 @@ def test_an_idle_time_that_is_not_known_is_none(idle: float | None) -> None:
     assert shown(person, ATOMS, NOW).sessions == (Session(THEN, host="a b^G"),)
 
 
+def test_a_note_stands_below_whatever_may_be_shown() -> None:
+    person = Person("a", plan="x", note="It is\nold\x07")
+    seen = shown(person, {"name"}, NOW)
+    assert seen.note == "It is old^G"
+    for one in (person, seen):
+        assert long_form([one], {"name"}, NOW) == "Login: a\nIt is old^G\n"
+
+
 def test_a_plan_that_is_too_long_is_cut_and_says_so() -> None:
     plan = shown(Person("a", plan="x" * (MAX_TEXT + 1)), ATOMS, NOW).plan
     assert plan == "x" * MAX_TEXT + "\n" + CUT_MARK

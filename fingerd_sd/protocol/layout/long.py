@@ -67,6 +67,8 @@ def _person(person: Person, show: Collection[str], now: float) -> str:
         lines += ["Project:", *bounded(person.project)]
     if "plan" in show:
         lines += ["No Plan."] if person.plan is None else ["Plan:", *bounded(person.plan)]
+    if person.note:
+        lines.append(one_line(person.note, MAX_FIELD))
     return "\n".join(lines) + "\n"
 
 

@@ -121,6 +121,7 @@ class Finger:
 
     def start(self, listeners: Sequence[socket.socket]) -> None:
         """Accept from `listeners`; see Server."""
+        self._ruip.directory.start(self._server.changed)
         adopt(self._server, self._taken)
         self._taken = ()
         self._server.start([one for one in listeners if one not in self._proxied])
@@ -135,6 +136,7 @@ class Finger:
         self._closing.add(closing)
         closing.add_done_callback(self._closing.discard)
         self._ruip = self._server.ruip = setup.ruip
+        self._ruip.directory.start(self._server.changed)
         self._server.limits = setup.limits
         self._server.query_log = setup.query_log
         self._limited.rest()  # log_client may allow less from now on

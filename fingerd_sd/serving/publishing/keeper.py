@@ -31,7 +31,7 @@ from fingerd_sd.serving.publishing.wire import (
 )
 from fingerd_sd.serving.publishing.writing.changing import Looked
 from fingerd_sd.serving.publishing.writing.interface import Writing
-from fingerd_sd.sources.published.store import Row, links_of
+from fingerd_sd.sources.published.person import Row, links_of
 
 log = logging.getLogger(__name__)
 

@@ -109,6 +109,7 @@ class Web:
     def start(self, listeners: Sequence[socket.socket]) -> None:
         """Accept from `listeners`: listening stream sockets, which are made non-blocking."""
         self._setup.directory.prepare()
+        self._setup.directory.start(self.changed)
         self._connections.start(listeners)
 
     def use(self, setup: Setup) -> None:
@@ -117,6 +118,7 @@ class Web:
         self._closing.add(closing)
         closing.add_done_callback(self._closing.discard)
         self._setup, self._site = setup, self._site_of(setup)
+        setup.directory.start(self.changed)
         self._connections.limits = setup.limits
         self._limited.rest()  # log_client may allow less from now on
 

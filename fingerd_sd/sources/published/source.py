@@ -8,24 +8,23 @@ user is shown beneath, even if the home is private. It knows neither clients nor
 
 from __future__ import annotations
 
-import pwd
 import threading
 import time
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from functools import partial
-from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
 
+from fingerd_sd.config.mistakes import Mistake
 from fingerd_sd.config.table import Table
-from fingerd_sd.directory.source import SourceError
+from fingerd_sd.directory.source import Source, SourceError
 from fingerd_sd.process.threads import Pool, Shared, Visit
-from fingerd_sd.protocol.entry import Absent, Link, Person, Status
-from fingerd_sd.sources.people import Range, account_of, need_descriptors, parse_gecos, read_range
+from fingerd_sd.protocol.entry import Absent, Person
+from fingerd_sd.sources.people import Range, account_of, need_descriptors, read_range, told_by
 from fingerd_sd.sources.published import news
 
 if TYPE_CHECKING:
-    from fingerd_sd.sources.published.store import Reader, Row
+    from fingerd_sd.sources.published.store import Reader
+    from fingerd_sd.store.server import Server
 
 T = TypeVar("T")
 
@@ -33,23 +32,30 @@ FOLDER = "/var/lib/fingerd-sd"  # where the keeper stores: its StateDirectory=
 MAX_THREADS = 8  # look-ups at once, since NSS may be slow
 TIMEOUT = 5.0  # seconds for one look-up
 LIFETIME = 2.0  # seconds: as of accounts, since one may be removed at any time
-_TIME = "%a %b %e %H:%M:%S %Y (%Z)"
 
 
 def read(table: Table, name: str) -> PublishedSource:
     """Return the source that a `[[source]]` table describes; mistakes go to the table."""
     uids = read_range(table)
+    fleet = table.choice("sessions", "here", ("here", "fleet")) == "fleet"
     table.close()
-    return PublishedSource(name, uids, FOLDER)
+    source = PublishedSource(name, uids, FOLDER)
+    if fleet:
+        source.fleet = True
+        source.without_store = table.mistake("sessions", '"fleet" needs url in [store]')
+    return source
 
 
 class PublishedSource:
     """The users who have published, in the files of the keeper in `folder`. A `Source`, which also
-    tells news, and who published lately. `wall`: seconds since the epoch.
+    tells news, and who published lately. `wall`: seconds since the epoch. `fleet`: whether users
+    are shown with their sessions on all hosts, of which a store tells.
     """
 
     timeout = TIMEOUT
     lifetime = LIFETIME
+    fleet = False
+    without_store: Mistake | None = None
 
     def __init__(
         self, name: str, uids: Range, folder: str, wall: Callable[[], float] = time.time
@@ -63,6 +69,17 @@ class PublishedSource:
         self._shared = Shared(Pool(MAX_THREADS, name))
         self._lock = threading.Lock()
         self._opened: Reader | None = None
+
+    def in_store(self, server: Server) -> Source:
+        """Return what to ask in place of this source where hosts share the store `server`."""
+        from fingerd_sd.sources.published.fleet import FleetSource
+
+        source: Source = FleetSource(self.name, self.uids, server.hold())
+        if not self.fleet:
+            return source
+        from fingerd_sd.store.presence.joined import Joined
+
+        return Joined(source, server.hold(), server.host)
 
     async def find(self, user: str) -> Person | Absent:
         """Return what `user` has published, with the name and the office of the account. Raises
@@ -98,9 +115,9 @@ class PublishedSource:
             return Absent(f"has published, but: {account.why}")
         if account.pw_uid != row.uid:
             return Absent(f"published by uid {row.uid}, but the account has uid {account.pw_uid}")
-        from fingerd_sd.sources.published.store import links_of
+        from fingerd_sd.sources.published.person import person_of
 
-        return _person(row, links_of(row), account, self._wall())
+        return person_of(row, *told_by(account), self._wall(), LIFETIME)
 
     def _recent(self, limit: int) -> list[tuple[str, float]]:
         self._generation.renew()
@@ -120,43 +137,3 @@ class PublishedSource:
             raise SourceError(
                 f"{self._folder}: what is published cannot be read: {error}"
             ) from error
-
-
-def _person(row: Row, links: tuple[Link, ...], account: pwd.struct_passwd, now: float) -> Person:
-    """Return what `row` tells of `account`, without a status that has ended. `now`: seconds since
-    the epoch.
-    """
-    published = f"published {_moment(row.at):{_TIME}}"
-    origins = {
-        atom: published
-        for atom in ("key", "status", "project", "plan")
-        if getattr(row, atom) is not None
-    }
-    status, lifetime = None, LIFETIME
-    if row.status is not None:
-        status = Status(row.status, None if row.until is None else _moment(row.until))
-        if status.ended(now):
-            status, origins["status"] = None, f"{published}, but it has ended"
-        elif row.until is not None:
-            lifetime = min(LIFETIME, row.until - now)
-    gecos = parse_gecos(account.pw_gecos, account.pw_name)
-    origins |= dict.fromkeys(("name", *gecos), f"NSS, account {account.pw_name}")
-    return Person(
-        login=account.pw_name,
-        name=gecos.get("name", ""),
-        office=gecos.get("office"),
-        phone=gecos.get("phone"),
-        home_phone=gecos.get("home_phone"),
-        key=row.key,
-        status=status,
-        project=row.project,
-        plan=row.plan,
-        links=links,
-        origins=MappingProxyType(origins),
-        beneath=True,
-        lifetime=lifetime,
-    )
-
-
-def _moment(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds).astimezone()

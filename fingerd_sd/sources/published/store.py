@@ -11,16 +11,14 @@ It blocks: call it in a thread. It knows no accounts and no clients.
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 import threading
 import time
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote
 
-from fingerd_sd.protocol.entry import Link
-from fingerd_sd.protocol.links import published
+from fingerd_sd.sources.published.person import Row
 
 FILE = "published.sqlite"
 VERSION = 1
@@ -47,31 +45,6 @@ _PERSON = (
     " WHERE login = ?"
 )
 _RECENT = "SELECT login, at FROM person ORDER BY at DESC LIMIT ?"
-
-
-class Row(NamedTuple):
-    """What a user has published, as in SCHEMA. `until`: when the status ends; None: it does not."""
-
-    login: str
-    uid: int
-    at: float
-    plan: str | None
-    project: str | None
-    key: str | None
-    status: str | None
-    until: float | None
-    first: str | None
-    links: str
-
-
-def links_of(row: Row) -> tuple[Link, ...]:
-    """Return the links of `row`; what is malformed is left out, whoever has written it."""
-    if row.links == "[]":
-        return ()
-    try:
-        return published(json.loads(row.links))
-    except (ValueError, TypeError, RecursionError):
-        return ()
 
 
 class Reader:

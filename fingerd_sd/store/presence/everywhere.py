@@ -98,16 +98,20 @@ class Everywhere:
             return ""
         return f"some sessions are left out: beyond {MAX_HOSTS} hosts, or {MAX_ALL} sessions in all"
 
+    def start(self) -> asyncio.Task[Index]:
+        """Begin to read what has changed, and return that; whoever asks meanwhile shares it."""
+        if self._reading is None:
+            self._reading = asyncio.get_running_loop().create_task(self._read())
+            self._reading.add_done_callback(self._ended)
+        return self._reading
+
     async def known(self) -> Index:
         """Return who is logged in where, which changes later. Raises StoreError if that cannot be
         known.
         """
         if self._clock() < self._at + KEPT:
             return self._known
-        if self._reading is None:  # whoever asks meanwhile shares this
-            self._reading = asyncio.get_running_loop().create_task(self._read())
-            self._reading.add_done_callback(self._ended)
-        return await asyncio.shield(self._reading)
+        return await asyncio.shield(self.start())
 
     async def of(self, user: str, uid: int) -> tuple[tuple[Session, ...] | None, str]:
         """Return the sessions of `user`, where their host knows the user by `uid` too, or None if

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import MappingProxyType
 from typing import Any
 
 from fingerd_sd.directory.source import Source
 from fingerd_sd.protocol.entry import Absent, Entry, Person
-from fingerd_sd.store.presence.everywhere import Everywhere
+from fingerd_sd.store.presence.everywhere import KEPT, Everywhere
 from fingerd_sd.store.server import Server
 
 # What a source may offer beyond `find`, and is offered here where `below` does.
@@ -50,6 +50,14 @@ class Joined:
         if hasattr(self._below, "select"):
             self._below.select(atoms)
 
+    def start(self, changed: Callable[[], None]) -> None:
+        """Connect, and call `changed` when `trouble` changes."""
+        if hasattr(self._below, "start"):
+            self._below.start(changed)
+        else:
+            self._server.watching.append(changed)
+        self._everywhere.start()
+
     async def find(self, user: str) -> Entry | Absent | None:
         """Return what `below` knows of `user`, with the sessions on all hosts."""
         return await self._joined(await self._below.find(user))
@@ -81,4 +89,5 @@ class Joined:
             last = last._replace(machine=self._machine)
             origin = f"{origin}; the last login: {said.origins.get('sessions', 'here')}"
         origins = MappingProxyType({**said.origins, "sessions": origin})
-        return said._replace(sessions=sessions, last_login=last, origins=origins)
+        lifetime = min(KEPT, self.lifetime if said.lifetime is None else said.lifetime)
+        return said._replace(sessions=sessions, last_login=last, origins=origins, lifetime=lifetime)

@@ -19,7 +19,8 @@ from fingerd_sd.protocol.entry import Link
 from fingerd_sd.serving.publishing.wire import Refused, Request, Status
 from fingerd_sd.serving.publishing.writing.changing import KEEP_GONE
 from fingerd_sd.serving.publishing.writing.embedded import SWEEP_EVERY, Writer
-from fingerd_sd.sources.published import news, store
+from fingerd_sd.sources.published import news
+from fingerd_sd.sources.published.person import links_of
 from fingerd_sd.sources.published.store import FILE, Reader
 
 ROOT = Path(__file__).parents[3]
@@ -77,11 +78,11 @@ def test_links_stay_until_they_are_replaced_or_dropped(writer: Writer, tmp_path:
     writer.publish("alice", 1000, links(ME, YOU), LIMITS, 5)
     found = reader(tmp_path).person("alice")
     assert found is not None
-    assert (store.links_of(found), found.plan) == ((ME, YOU), None)
+    assert (links_of(found), found.plan) == ((ME, YOU), None)
     writer.publish("alice", 1000, PLAN, LIMITS, 6)
     after = writer.publish("alice", 1000, links(YOU), LIMITS, 7)
     assert after is not None
-    assert (store.links_of(after), after.plan) == ((YOU,), PLAN.texts["plan"])
+    assert (links_of(after), after.plan) == ((YOU,), PLAN.texts["plan"])
     after = writer.publish("alice", 1000, Request("p", unset=frozenset({"links"})), LIMITS, 8)
     assert after is not None
     assert (after.links, after.plan) == ("[]", PLAN.texts["plan"])

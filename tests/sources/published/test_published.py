@@ -70,6 +70,7 @@ def test_who_has_published_is_shown_with_what_nss_says(
         plan="Working.\n",
         beneath=True,
         lifetime=published.LIFETIME,
+        uid=1000,
     )
     assert isinstance(said, Person)
     assert set(said.origins) == {"name", "office", "phone", "key", "plan"}

@@ -14,7 +14,8 @@ import pytest
 
 from fingerd_sd.sources.published import news, store
 from fingerd_sd.sources.published.news import Generation
-from fingerd_sd.sources.published.store import Reader, Row
+from fingerd_sd.sources.published.person import Row
+from fingerd_sd.sources.published.store import Reader
 
 from ...helpers.published import NOON, Folder
 

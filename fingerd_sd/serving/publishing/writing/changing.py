@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from fingerd_sd.config.publish import PublishKeys
 from fingerd_sd.protocol import links
 from fingerd_sd.serving.publishing import wire
-from fingerd_sd.sources.published.store import Row, links_of
+from fingerd_sd.sources.published.person import Row, links_of
 
 HOUR = 3600.0  # seconds
 KEEP_GONE = 30 * 86400.0  # seconds that an entry is kept whose account is gone

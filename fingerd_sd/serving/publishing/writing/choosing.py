@@ -15,7 +15,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from fingerd_sd.process.threads import Pool
-from fingerd_sd.sources.published.store import FILE, Row
+from fingerd_sd.sources.published.person import Row
+from fingerd_sd.sources.published.store import FILE
 
 if TYPE_CHECKING:
     from fingerd_sd.serving.publishing.writing.interface import Writing

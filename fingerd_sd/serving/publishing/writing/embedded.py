@@ -27,7 +27,8 @@ from fingerd_sd.serving.publishing.writing.changing import (
     too_often,
 )
 from fingerd_sd.sources.published import news
-from fingerd_sd.sources.published.store import FILE, SCHEMA, VERSION, Row
+from fingerd_sd.sources.published.person import Row
+from fingerd_sd.sources.published.store import FILE, SCHEMA, VERSION
 
 SWEEP_EVERY = 86400.0  # seconds between two looks for such entries
 # gone: whose account was missing, and since when; swept: when somebody looked. Nobody reads them.

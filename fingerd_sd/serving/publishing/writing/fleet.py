@@ -21,7 +21,7 @@ from fingerd_sd.serving.publishing import tally, wire
 from fingerd_sd.serving.publishing.wire import NOT_ALLOWED, NOT_STORED, Refused
 from fingerd_sd.serving.publishing.writing import changing, scripts
 from fingerd_sd.serving.publishing.writing.asking import Asking
-from fingerd_sd.sources.published.store import Row
+from fingerd_sd.sources.published.person import Row
 from fingerd_sd.store import people
 from fingerd_sd.store.server import Server
 

@@ -8,7 +8,7 @@ from typing import Protocol
 from fingerd_sd.config.publish import PublishKeys
 from fingerd_sd.serving.publishing import tally, wire
 from fingerd_sd.serving.publishing.writing.changing import Looked
-from fingerd_sd.sources.published.store import Row
+from fingerd_sd.sources.published.person import Row
 
 
 class Writing(Protocol):

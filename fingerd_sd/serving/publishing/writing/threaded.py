@@ -16,7 +16,7 @@ from fingerd_sd.serving.publishing import tally, wire
 from fingerd_sd.serving.publishing.wire import FULL, NOT_STORED, Refused
 from fingerd_sd.serving.publishing.writing.changing import Looked
 from fingerd_sd.serving.publishing.writing.embedded import Writer
-from fingerd_sd.sources.published.store import Row
+from fingerd_sd.sources.published.person import Row
 
 T = TypeVar("T")
 

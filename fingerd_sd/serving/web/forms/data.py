@@ -27,6 +27,7 @@ _TEXTS = (
     "key",
     "project",
     "plan",
+    "note",
 )
 
 

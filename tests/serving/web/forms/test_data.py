@@ -61,10 +61,15 @@ def test_a_user_is_as_the_schema_says(login: str) -> None:
     assert value["address"] == f"{login}@example.org"
 
 
+def test_a_note_is_there() -> None:
+    value = held_to("person", forms.person("json", "a", Person("a", note="It is old"), HERE))
+    assert value["note"] == "It is old"
+
+
 def test_all_that_is_shown_is_there() -> None:
     value = json.loads(forms.person("json", "alice", EVERYBODY["alice"], HERE))
     schema = json.loads((SCHEMAS / "person.json").read_text())
-    assert set(schema["properties"]) - set(value) == {"published", "text", "last_login"}
+    assert set(schema["properties"]) - set(value) == {"published", "text", "last_login", "note"}
     assert value["sessions"][0] == {
         "since": "2026-11-25T08:00:00Z",
         "tty": "pts/0",

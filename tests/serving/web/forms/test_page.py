@@ -38,6 +38,10 @@ def foreign(found: Page) -> list[dict[str, str]]:
     return [link for link in found.links if "rel" in link]
 
 
+def test_a_page_has_the_note() -> None:
+    assert "It is <old>" in page("a", Person("a", note="It is <old>")).texts["p"]
+
+
 @pytest.mark.parametrize("login", EVERYBODY)
 def test_a_page_says_all_that_is_shown(login: str) -> None:
     entry = EVERYBODY[login]
