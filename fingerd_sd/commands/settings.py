@@ -12,7 +12,7 @@ from fingerd_sd.config.files import read_layers, table_of, tables_of
 from fingerd_sd.config.mistakes import ConfigError, File, Mistake, nearest
 from fingerd_sd.config.server import Limits, read_server
 from fingerd_sd.config.table import Layer
-from fingerd_sd.directory.source import Mounted, Selects
+from fingerd_sd.directory.source import Mounted
 from fingerd_sd.policy.audience import DEFAULT_SHOW, EVERYONE, Audience, read_audiences
 from fingerd_sd.protocol.hosts import check_names
 from fingerd_sd.sources.mounting import default_sources, read_sources
@@ -85,7 +85,7 @@ def load(main: File = MAIN, drop_ins: File | None = DROP_INS) -> Settings:
         mounted = tuple(_in_store(item, server) for item in mounted)
     atoms = frozenset(DEFAULT_SHOW).union(*(audience.show for audience in audiences))
     for item in mounted:
-        if isinstance(item.source, Selects):
+        if hasattr(item.source, "select"):  # not isinstance: see directory/lookup.py
             item.source.select(atoms)
     publish = None
     if any("publish" in layer.values for layer in layers):

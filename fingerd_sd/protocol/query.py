@@ -35,8 +35,7 @@ from fingerd_sd.protocol.text import is_printable
 # no name loses its first letter; the line is then not UTF-8.
 _TELNET = rb"\xff(?:\xfa.*?(?:\xff\xf0|\Z)|[\xfb-\xfe](?:.|\Z)|[\xf0-\xff]|\Z)"
 
-# What nearly every line is: a name of letters, digits and a few signs, with a line end or without.
-_PLAIN = re.compile(rb"([0-9A-Za-z_.-]+)(?:\r\n|\n)?")
+_SIGNS = b"_.-"  # that names have beside letters and digits
 
 _SWITCHES = ("/W", "/w")
 
@@ -83,8 +82,10 @@ def parse(octets: bytes) -> Query:
 
     Raises QueryError if the line is not in the grammar above. It never raises anything else.
     """
-    if plain := _PLAIN.fullmatch(octets):
-        return Query(plain[1].decode("ascii"))
+    plain = octets.rstrip(b"\r\n")
+    # What nearly every line is. A pattern takes longer, and a million instructions to compile.
+    if plain.translate(None, _SIGNS).isalnum():  # of octets: in ASCII
+        return Query(plain.decode("ascii"))
     line = octets.partition(b"\n")[0].partition(b"\r")[0]
     if b"\xff" in line:
         line = _telnet().sub(b"", line)
