@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -59,6 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _serve(config: File | None, listen: Sequence[tuple[str, int]]) -> int:
+    gc.disable()  # nothing that a start makes is garbage; roles/running.py enables it
     from fingerd_sd.commands.serve import serve
 
     return serve(config, listen)
