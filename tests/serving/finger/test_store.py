@@ -14,7 +14,6 @@ from fingerd_sd.commands.building import ruip_of
 from fingerd_sd.commands.settings import load_from
 from fingerd_sd.serving.finger.service import Finger, Setup
 from fingerd_sd.store import server as server_module
-from fingerd_sd.store.link import Door, Link
 
 from ...helpers import needs
 from ...helpers.store import Running, store
@@ -65,6 +64,7 @@ def test_it_starts_without_the_store_says_so_and_heals(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(server_module, "AGAIN", 0.02)
+    caplog.set_level("INFO", server_module.__name__)
 
     async def scenario(running: Running) -> None:
         running.stop()
@@ -95,6 +95,8 @@ def test_another_configuration_leaves_no_connection_to_the_store_before(tmp_path
     folders = [tmp_path / name for name in ("one", "two")]
     for folder in folders:
         folder.mkdir()
+
+    from fingerd_sd.store.link import Door, Link
 
     async def clients(link: Link) -> int:
         (said,) = await link.exchange(("INFO", "clients"))
