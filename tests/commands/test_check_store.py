@@ -99,3 +99,55 @@ def test_a_socket_needs_no_network() -> None:
     assert not list(off_the_store(keys, "finger.service", {**NEEDED, "PrivateNetwork": "yes"}))
     somewhere = keys._replace(place=Place("redis", (("192.0.2.5", 6379),)))
     assert not list(off_the_store(somewhere, "finger.service", {}))  # no systemd to ask
+
+
+SYSTEMCTL = """#!/bin/sh
+case $2 in
+finger.socket | finger-publish.socket) printf 'UnitFileState=enabled\\nActiveState=active\\n' ;;
+finger.service | finger-publish.service) printf 'LoadState=loaded\\nPrivateNetwork=yes\\n' ;;
+esac
+"""
+BUSCTL = """#!/bin/sh
+case $3 in
+*/finger_2eservice) echo 'a(ss) 2 "other" "/none" "secret" "{folder}/reader"' ;;
+*/finger_2dpublish_2eservice) echo 'a(ss) {there}' ;;
+*) exit 1 ;;
+esac
+"""
+READER = ["--user", "reader", "on", ">one", "~*", "&*", "+@all", "-@write"]
+WRITER = ["--user", "writer", "on", ">two", "~*", "&*", "+@all"]
+
+
+@pytest.mark.parametrize(
+    ("there", "file", "told"),
+    [
+        ('1 "secret" "{folder}/writer"', "writer:two", ""),
+        ('1 "secret" "{folder}/writer"', "writer:three", "WRONGPASS"),
+        ('1 "secret" "{folder}/writer"', "reader:one", "does not allow"),
+        ('1 "secret" "{folder}/none"', "writer:two", "there is no file"),
+        ("0", "writer:two", "LoadCredential=secret:FILE"),
+    ],
+)
+def test_it_asks_with_the_credential_of_each_service(
+    there: str,
+    file: str,
+    told: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    busctl = BUSCTL.format(folder=tmp_path, there=there.format(folder=tmp_path))
+    for name, text in (("systemctl", SYSTEMCTL), ("busctl", busctl)):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "reader").write_text("reader:one\n")
+    (tmp_path / "writer").write_text(f"{file}\n")
+    with store(tmp_path, *READER, *WRITER) as running:
+        config = configured(tmp_path, running.socket)
+        config.write_text(config.read_text().replace("[store]", '[store]\ncredential = "secret"'))
+        check(config)
+    said = capsys.readouterr().err.splitlines()
+    assert any(told in line for line in said) == bool(told), said
+    assert bool(said) == bool(told)

@@ -128,9 +128,40 @@ def test_the_exposure_of_a_unit_with_drop_ins(
     assert said.returncode == 0, said.stdout + said.stderr
 
 
+SHARING = ("finger", "finger-web", "finger-publish", "finger-presence")
+
+
+@pytest.mark.parametrize("unit", SHARING)
+def test_the_way_to_a_store_is_the_only_one(tmp_path: Path, unit: str) -> None:
+    needs.programs("systemd-analyze")
+    shutil.copy(UNITS / f"{unit}.service", tmp_path)
+    shutil.copytree(UNITS / f"{unit}.service.d", tmp_path / f"{unit}.service.d")
+    for name in ("outbound.conf", "command.conf", "static-only.conf"):
+        (tmp_path / f"{unit}.service.d" / name).unlink(missing_ok=True)
+    said = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", "--no-pager", "--threshold=12",
+         str(tmp_path / f"{unit}.service")],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert said.returncode == 0, said.stdout + said.stderr
+
+
 def test_every_drop_in_is_tried_here() -> None:
     shipped = {path.name for path in (UNITS / "finger.service.d").iterdir()}
-    assert shipped == {"static-only.conf", "command.conf", "outbound.conf"}
+    assert shipped == {"static-only.conf", "command.conf", "outbound.conf", "store.conf"}
+    assert sorted(path.parent.name for path in UNITS.glob("*/store.conf")) == sorted(
+        f"{unit}.service.d" for unit in SHARING
+    )
+
+
+def test_the_drop_ins_for_a_store_differ_in_what_they_must() -> None:
+    for unit in SHARING:
+        text = (UNITS / f"{unit}.service.d/store.conf").read_text()
+        writes = unit in ("finger-publish", "finger-presence")
+        assert f"/etc/credstore/fingerd-sd-{'writer' if writes else 'reader'}\n" in text
+        said = text.replace(f"{unit}.service", "X").replace("writer", "reader")
+        ours = (UNITS / "finger.service.d/store.conf").read_text().replace("finger.service", "X")
+        assert said.replace("Who may write", "Who may read") == ours
 
 
 def test_the_addresses_that_are_allowed_are_all_but_the_dangerous() -> None:

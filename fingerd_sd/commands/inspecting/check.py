@@ -52,8 +52,8 @@ def _store(loaded: Settings) -> bool:
     unfit, down = seen(loaded.store)
     for line in unfit:
         print(f"warning: {line}", file=sys.stderr)
-    if down:
-        print(down, file=sys.stderr)
+    for line in down:
+        print(line, file=sys.stderr)
     return bool(down)
 
 

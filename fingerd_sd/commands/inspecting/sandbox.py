@@ -7,13 +7,14 @@ source itself says what it needs (directory/source.py, `Needs`).
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from fingerd_sd.directory.source import Needs
 
-UNIT = "finger.service"
+UNIT, SOCKET, PROXY_SOCKET = "finger.service", "finger.socket", "finger-proxy.socket"
 ASK = 5.0  # seconds that systemd gets to answer
 PROPERTIES = (
     *("LoadState", "PrivateNetwork", "RestrictAddressFamilies", "NoExecPaths", "ExecPaths"),
@@ -38,16 +39,35 @@ def is_enabled(unit: str) -> bool:
     return state.get("UnitFileState") == "enabled" or state.get("ActiveState") == "active"
 
 
+def credentials(unit: str) -> Mapping[str, str] | None:
+    """Return the files of the credentials that a service gets by LoadCredential=, by name; None: it
+    is not known. systemctl(1) cannot show them, busctl(1) can.
+    """
+    path = "".join(c if c.isalnum() else f"_{ord(c):02x}" for c in unit)
+    place = ("org.freedesktop.systemd1", f"/org/freedesktop/systemd1/unit/{path}")
+    asked = (*place, "org.freedesktop.systemd1.Service", "LoadCredential")
+    try:
+        said = shlex.split(_said("busctl", "get-property", *asked))
+    except ValueError:
+        return None
+    return dict(zip(said[2::2], said[3::2], strict=False)) if said[:1] == ["a(ss)"] else None
+
+
 def _shown(unit: str, *properties: str) -> Mapping[str, str]:
     """Return `properties` of `unit`; none if there is no systemd to ask."""
-    command = ["systemctl", "show", unit, *(f"--property={name}" for name in properties)]
+    said = _said("systemctl", "show", unit, *(f"--property={name}" for name in properties))
+    return dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
+
+
+def _said(*command: str) -> str:
+    """Return what a command of systemd's says; "" if it fails, as where there is no systemd."""
     try:
         done = subprocess.run(  # noqa: S603  # found by PATH, as by the administrator's shell
             command, check=True, capture_output=True, text=True, timeout=ASK, errors="replace"
         )
     except (OSError, subprocess.SubprocessError):
-        return {}
-    return dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
+        return ""
+    return done.stdout
 
 
 def missing(

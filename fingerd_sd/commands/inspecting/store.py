@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Whether the store that hosts share can be asked, and is fit for what this host does there.
 
-For `check` only, which asks it from where it is called: not from the sandbox of a service.
+For `check` only. It asks with the credentials of the services, but not from their sandboxes: what
+those lack, systemd says.
 """
 
 from __future__ import annotations
@@ -14,11 +15,14 @@ from typing import NamedTuple
 
 from fingerd_sd.commands.inspecting.sandbox import (
     PRESENCE,
+    PROXY_SOCKET,
     PUBLISH,
     PUBLISH_SOCKET,
+    SOCKET,
     UNIT,
     WEB,
     WEB_SOCKET,
+    credentials,
     effective_unit,
     is_enabled,
     no_network,
@@ -30,18 +34,43 @@ from fingerd_sd.store.master.fit import Work, unfit
 from fingerd_sd.store.server import Server
 
 
+class Asker(NamedTuple):
+    """A service that asks the store where one of `switches` is enabled, to do `works` there."""
+
+    unit: str
+    switches: Sequence[str]
+    works: Sequence[Work]
+
+
+ASKERS = (
+    Asker(UNIT, (SOCKET, PROXY_SOCKET), ("read",)),
+    Asker(WEB, (WEB_SOCKET,), ("read",)),
+    Asker(PUBLISH, (PUBLISH_SOCKET,), ("read", "publish")),
+    Asker(PRESENCE, (PRESENCE,), ("tell",)),
+)
+
+
 class Seen(NamedTuple):
     """What there is to say of a store. `unfit`: as warnings; `down`: why it cannot be asked."""
 
     unfit: Sequence[str] = ()
-    down: str = ""
+    down: Sequence[str] = ()
+
+
+def askers() -> Sequence[Asker]:
+    """Return the services that ask the store on this machine; finger.service if none is enabled."""
+    return [one for one in ASKERS if any(map(is_enabled, one.switches))] or ASKERS[:1]
 
 
 def lacking(keys: StoreKeys) -> Iterator[str]:
     """Yield what those services lack that ask the store on this machine, if systemd can say."""
-    for name, socket in ((UNIT, ""), (WEB, WEB_SOCKET), (PUBLISH, PUBLISH_SOCKET), (PRESENCE, "")):
-        if name == UNIT or is_enabled(socket or name):
-            yield from off_the_store(keys, name, effective_unit(name) or {})
+    for unit, _, _ in askers():
+        yield from off_the_store(keys, unit, effective_unit(unit) or {})
+        if keys.credential and keys.credential not in (credentials(unit) or {keys.credential}):
+            yield (
+                f"credential in [store]: {unit} does not get it: have"
+                f" LoadCredential={keys.credential}:FILE in its drop-in store.conf"
+            )
 
 
 def off_the_store(keys: StoreKeys, name: str, unit: Mapping[str, str]) -> Iterator[str]:
@@ -67,21 +96,23 @@ def off_the_store(keys: StoreKeys, name: str, unit: Mapping[str, str]) -> Iterat
 
 def seen(keys: StoreKeys) -> Seen:
     """Return what is to be said of the store at `keys` for those who ask it on this machine."""
-    works: list[Work] = ["read"]
-    if is_enabled(PUBLISH_SOCKET):
-        works.append("publish")
-    if is_enabled(PRESENCE):
-        works.append("tell")
-
-    async def ask() -> list[str]:
-        server = Server(keys).hold()
-        try:
-            return await unfit(server, works)
-        finally:
-            await server.close()
-
+    asked: dict[str, dict[Work, None]] = {}  # by the file of the credential
+    for unit, _, works in askers():
+        file = (credentials(unit) or {}).get(keys.credential, keys.credential)
+        asked.setdefault(file, {}).update(dict.fromkeys(works))
     logging.getLogger("fingerd_sd.store").addHandler(logging.NullHandler())  # it is printed
+    unfit_lines, down = [], []
+    for file, does in asked.items():
+        try:
+            unfit_lines += asyncio.run(_ask(keys._replace(credential=file), tuple(does)))
+        except StoreError as error:
+            down.append(str(error))
+    return Seen(tuple(dict.fromkeys(unfit_lines)), tuple(dict.fromkeys(down)))
+
+
+async def _ask(keys: StoreKeys, works: Sequence[Work]) -> list[str]:
+    server = Server(keys).hold()
     try:
-        return Seen(asyncio.run(ask()))
-    except StoreError as error:
-        return Seen(down=str(error))
+        return await unfit(server, works)
+    finally:
+        await server.close()

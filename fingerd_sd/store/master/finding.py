@@ -59,23 +59,27 @@ async def opened(keys: StoreKeys) -> tuple[Link, str]:
 
 
 def credential(keys: StoreKeys) -> tuple[str, str]:
-    """Return user and password, "" for what there is not. Raises StoreError."""
+    """Return user and password, "" for what there is not; where `check` asks as a service would,
+    the credential is the path of its file. Raises StoreError.
+    """
     name, user = keys.credential, keys.place.user
     if not name:
         return user, ""
     given = os.environ.get("CREDENTIALS_DIRECTORY")
     for folder in (given,) if given else FOLDERS:
         try:
-            with open(f"{folder}/{name}", "rb") as file:
+            with open(os.path.join(folder, name), "rb") as file:
                 text = file.read(MAX_CREDENTIAL).decode().strip("\r\n")
         except FileNotFoundError:
             continue
         except (OSError, UnicodeDecodeError) as error:
-            raise StoreError(f"credential in [store]: {folder}/{name}: {error}") from None
+            raise StoreError(f"credential in [store]: {name}: {error}") from None
         if user or ":" not in text:
             return user, text
         user, _, password = text.partition(":")
         return user, password
+    if name.startswith("/"):
+        raise StoreError(f"credential in [store]: there is no file {name}")
     where = f"$CREDENTIALS_DIRECTORY ({given})" if given else " or ".join(FOLDERS)
     raise StoreError(
         f'credential in [store]: there is no "{name}" in {where}; have LoadCredential={name}:FILE'
