@@ -28,6 +28,7 @@ rate = 0
 [[source]]
 type = "accounts"
 visible = "all"
+unreadable_home = "show"
 sessions = "fleet"
 """
 NOBODY = "No one logged on.\r\n"
