@@ -11,13 +11,15 @@ from .waiting import wait_for
 
 
 class User:
-    """The account `login`, made anew. `drop` it in any case."""
+    """The account `login`, made anew, with `uid` if it is given. `drop` it in any case."""
 
-    def __init__(self, machine: Machine, login: str) -> None:
+    def __init__(self, machine: Machine, login: str, uid: int | None = None) -> None:
         self.machine = machine
         self.login = login
         self.home = f"/home/{login}"
-        machine.run("useradd", "--create-home", "--comment", f"{login.capitalize()} Liddell", login)
+        words = [] if uid is None else ["--uid", str(uid)]
+        words += ["--create-home", "--comment", f"{login.capitalize()} Liddell"]
+        machine.run("useradd", *words, login)
         machine.run("chmod", "700", self.home)
         self.uid = int(machine.run("id", "-u", login).stdout)
 

@@ -110,6 +110,10 @@ class Fleet(Ended):
         row = self._row(name)
         return row["status"] == "UP" and row["check_status"] == "L7OK"
 
+    def downs(self, name: str) -> int:
+        """Return how often HAProxy has found a server down."""
+        return int(self._row(name)["chkdown"])
+
     def wait_until_well(self, name: str) -> None:
         """Wait until HAProxy has found a server well."""
         wait_for(lambda: self.well(name), f"{name} to be well", note=lambda: self._row(name))

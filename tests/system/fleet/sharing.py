@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from ..machine import Machine
 from . import network
-from .store import PORT, SECRET
+from .store import MASTER, PORT, SECRET, WATCH
 
 URL = f"redis://{network.STORE}:{PORT}"
+SENTINEL = f"redis+sentinel://{network.STORE}:{WATCH}/{MASTER}"
 PASSWORD = "/etc/fingerd-sd/store-password"
 # As finger-presence.service(5) and fingerd.toml(5) say: the way out to the store, and no other.
 WAY_OUT = f"""
