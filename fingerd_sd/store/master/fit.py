@@ -215,7 +215,7 @@ def _commands(names: Names, works: Collection[Work]) -> list[Command]:
         "publish": [
             *(("HSET", person, "plan", "a"), ("HDEL", person, "plan"), ("DEL", person)),
             *(("ZADD", names.recent, 0, "a"), ("ZREM", names.recent, "a"), ("ZCARD", hosts)),
-            *(("SADD", by, "a"), ("SREM", by, "a"), ("SMEMBERS", by), ("EXISTS", person)),
+            *(("SADD", by, "a"), ("SREM", by, "a"), ("SSCAN", by, 0), ("EXISTS", person)),
             *(("INCR", names.spent(0, 0)), ("EXPIRE", names.spent(0, 0), 1)),
             *(("SET", f"{names.tag}:hashing", "a"), ("GET", f"{names.tag}:hashing")),
             *(("HINCRBY", names.asked("a"), "a", 1), ("HKEYS", person), ("HGETALL", person)),
@@ -225,7 +225,8 @@ def _commands(names: Names, works: Collection[Work]) -> list[Command]:
         "tell": [
             *(("TIME",), ("GET", sessions), ("SET", sessions, "a"), ("EXPIRE", sessions, 1)),
             *(("DEL", sessions), ("ZADD", told, 0, "a"), ("ZREM", hosts, "a")),
-            *(("ZRANGEBYSCORE", hosts, 0, 0), ("INCR", f"{names.tag}:changes"), *scripts),
+            *(("ZRANGEBYSCORE", hosts, 0, 0), ("ZREVRANGE", told, 0, 0), ("ZSCORE", hosts, "a")),
+            *(("SET", f"{names.tag}:began", "a"), *scripts),
         ],
     }
     return list(dict.fromkeys(command for work in works for command in found[work]))

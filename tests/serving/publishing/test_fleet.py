@@ -16,6 +16,7 @@ pytest.importorskip("redis")
 from fingerd_sd.config.publish import PublishKeys
 from fingerd_sd.config.store import Place, StoreKeys
 from fingerd_sd.serving.publishing.wire import Refused, Request
+from fingerd_sd.serving.publishing.writing import scripts
 from fingerd_sd.serving.publishing.writing.changing import Looked
 from fingerd_sd.serving.publishing.writing.durable import UnfitError, wait_of
 from fingerd_sd.serving.publishing.writing.fleet import Fleet
@@ -59,6 +60,33 @@ def test_another_host_may_publish_a_login_only_with_the_same_uid(tmp_path: Path)
         assert await one.remove(*ALICE)
         await one.close()
         await two.close()
+
+    with store(tmp_path) as running:
+        run(scenario(running))
+
+
+def test_a_host_with_very_many_entries_finds_them_all_a_few_at_a_time(tmp_path: Path) -> None:
+    many = [(f"user{number}", 70_000 + number) for number in range(3 * scripts.SOME)]
+
+    async def scenario(running: Running) -> None:
+        fleet = fleet_of(running)
+        server = Server(running.keys())
+        names = server.names
+        write = [
+            words
+            for login, uid in many
+            for words in (
+                ("HSET", names.person(login), "uid", uid, "host", "login1"),
+                ("SADD", f"{names.tag}:by:login1", login),
+            )
+        ]
+        await server.on_one(*write, ("SADD", f"{names.tag}:by:login1", "nobody"))
+        assert sorted(await fleet.to_sweep(9)) == sorted(many)
+        assert await server.call("SISMEMBER", f"{names.tag}:by:login1", "nobody") == 0
+        _, _, said = (await server.call("INFO", "commandstats")).partition(b"sscan:calls=")
+        assert int(said.partition(b",")[0]) > 1
+        await fleet.close()
+        await server.close()
 
     with store(tmp_path) as running:
         run(scenario(running))

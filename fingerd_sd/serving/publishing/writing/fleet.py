@@ -141,10 +141,14 @@ class Fleet:
         """See Writing."""
         if await self._asking.reply(self._server.call("EXISTS", self._swept)):
             return []
-        args = [self._names.people, self._host]
-        said = await self._asking.reply(self._server.script(scripts.OURS, [self._by], args))
-        pairs = zip(said[::2], said[1::2], strict=False)
-        return [(os.fsdecode(login), int(uid)) for login, uid in pairs if uid.isdigit()]
+        found, cursor = dict[str, int](), b""
+        while cursor != b"0":
+            args = [self._names.people, self._host, cursor or 0, scripts.SOME]
+            asked = self._server.script(scripts.OURS, [self._by], args)
+            cursor, said = await self._asking.reply(asked)
+            pairs = zip(said[::2], said[1::2], strict=False)
+            found |= {os.fsdecode(login): int(uid) for login, uid in pairs if uid.isdigit()}
+        return list(found.items())
 
     async def sweep(self, looked: changing.Looked, now: float) -> list[str]:
         """See Writing. What the accounts say now is stored too."""

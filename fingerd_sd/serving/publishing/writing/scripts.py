@@ -66,10 +66,11 @@ return 'done'
 """
 )
 
-# KEYS: by. ARGV: the start of the keys of people, the host. It returns logins and uids.
+# KEYS: by. ARGV: the start of the keys of people, the host, a cursor, how many to look at. It
+# returns the next cursor, and logins and uids. A few at a time: meanwhile all others wait.
 OURS = """
-local kept = {}
-for _, login in ipairs(redis.call('SMEMBERS', KEYS[1])) do
+local kept, some = {}, redis.call('SSCAN', KEYS[1], ARGV[3], 'COUNT', ARGV[4])
+for _, login in ipairs(some[2]) do
   local found = redis.call('HMGET', ARGV[1] .. login, 'uid', 'host')
   if found[2] == ARGV[2] and found[1] then
     kept[#kept + 1] = login
@@ -78,8 +79,9 @@ for _, login in ipairs(redis.call('SMEMBERS', KEYS[1])) do
     redis.call('SREM', KEYS[1], login)
   end
 end
-return kept
+return {some[1], kept}
 """
+SOME = 500  # some 4 ms
 
 # KEYS: person, recent, asked, by. ARGV: login, host, uid, whether the account is gone, the time
 # now, how long an entry is kept, then names and values of what the account says, "" for nothing.
