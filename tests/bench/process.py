@@ -74,9 +74,9 @@ def listen() -> socket.socket:
     return sock
 
 
-def ask(port: int, line: bytes, seconds: float = FIRST_ANSWER) -> bytes:
-    """Return the whole answer to `line`."""
-    with socket.create_connection(("127.0.0.1", port), seconds) as sock:
+def ask(port: int, line: bytes, seconds: float = FIRST_ANSWER, source: str = "127.0.0.1") -> bytes:
+    """Return the whole answer to `line`, asked from the address `source`."""
+    with socket.create_connection(("127.0.0.1", port), seconds, (source, 0)) as sock:
         sock.sendall(line + b"\r\n")
         answer = b""
         while octets := sock.recv(65536):
