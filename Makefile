@@ -230,7 +230,7 @@ install-data:
 	    > $(USER_UNITS)/finger-publish.service
 	install -m 644 units/user/finger-publish-saved.service units/user/*.path $(USER_UNITS)
 	cp -R units/*.d packaging/example/haproxy packaging/example/items packaging/example/prometheus \
-	    packaging/example/web $(DOC)/examples
+	    packaging/example/store packaging/example/web $(DOC)/examples
 	install -m 644 packaging/example/*.toml $(DOC)/examples
 	install -m 644 packaging/man/*.1 $(MAN)/man1
 	install -m 644 packaging/man/*.5 $(MAN)/man5

@@ -18,6 +18,8 @@ _CODES = {
     "MasterDownError": "MASTERDOWN", "NoScriptError": "NOSCRIPT", "ExecAbortError": "EXECABORT",
     "MaxConnectionsError": "MAXCLIENTS",
 }  # fmt: skip
+# What a script may not do is said without that word, by Redis 7.0 and by Redis 7.2 and Valkey.
+_IN_SCRIPTS = "user executing the script can't", "ACL failure in script"
 _REMEDIES = {
     "WRONGPASS": "does not take the user or the password: see url and credential in [store], and"
     " `ACL LIST` of the server",
@@ -61,6 +63,8 @@ def code_of(error: Exception) -> str:
     for kind in type(error).__mro__:
         if kind.__name__ in _CODES:
             return _CODES[kind.__name__]
+    if any(words in str(error) for words in _IN_SCRIPTS):
+        return "NOPERM"
     words = str(error).split()
     # As with "Authentication required." of "NOAUTH", some words are dropped.
     return words[0] if words and words[0].isupper() else "ERR"

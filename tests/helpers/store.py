@@ -40,7 +40,7 @@ class Running:
                 try:
                     asking.connect(self.socket)
                     asking.sendall(b"PING\r\n")
-                    if asking.recv(5) == b"+PONG":
+                    if asking.recv(5) in (b"+PONG", b"-NOAU"):
                         return
                 except OSError:
                     pass

@@ -50,6 +50,8 @@ FILES = {
     "/usr/lib/systemd/system/finger-proxy.socket",
     "/usr/share/man/man5/finger-proxy.socket.5",
     "/usr/share/doc/fingerd-sd/examples/haproxy/haproxy.cfg",
+    "/usr/share/doc/fingerd-sd/examples/store/redis.conf",
+    "/usr/share/doc/fingerd-sd/examples/store/users.acl",
     "/usr/share/doc/fingerd-sd/examples/prometheus/alerts.yml",
     "/usr/share/doc/fingerd-sd/examples/prometheus/scrape.yml",
     "/usr/lib/systemd/system/finger-presence.service",

@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: MIT
+"""The example files of a store, tried: each user may do all that its services do, and no more."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fingerd_sd.config.publish import PublishKeys
+from fingerd_sd.protocol.entry import Person
+from fingerd_sd.serving.publishing.wire import Refused, Request
+from fingerd_sd.serving.publishing.writing import scripts
+from fingerd_sd.serving.publishing.writing.changing import Looked
+from fingerd_sd.serving.publishing.writing.fleet import Fleet
+from fingerd_sd.sources.people import Range
+from fingerd_sd.sources.published.fleet import FleetSource
+from fingerd_sd.store import people
+from fingerd_sd.store.errors import StoreError
+from fingerd_sd.store.keys import Names
+from fingerd_sd.store.master import fit
+from fingerd_sd.store.master.fit import Work, unfit
+from fingerd_sd.store.presence import everywhere, telling
+from fingerd_sd.store.presence.everywhere import Everywhere
+from fingerd_sd.store.presence.told import Told
+from fingerd_sd.store.server import Server
+
+from ...helpers import needs
+from ...helpers.store import Running, store
+from ...helpers.wire import run, until
+
+needs.modules("redis")
+
+EXAMPLES = Path(__file__).parents[3] / "packaging/example/store"
+USERS = ("admin", "reader", "writer", "replica", "sentinel")
+PLAN = Request("publish", {"plan": "Curiouser\n"})
+ALICE = ("alice", 2001)
+LIMITS = PublishKeys()
+READ: tuple[Work, ...] = ("read",)
+
+
+@pytest.fixture
+def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
+    """A store that is set up as the examples say; the password of each user is its own name."""
+    users = (EXAMPLES / "users.acl").read_text()
+    for user in USERS:
+        users = users.replace(f"#{user} ", f"#{hashlib.sha256(user.encode()).hexdigest()} ")
+    (tmp_path / "users.acl").write_text(users)
+    conf = (EXAMPLES / "redis.conf").read_text()
+    conf = conf.replace("/etc/redis", str(tmp_path)).replace("192.0.2.10 2001:db8::10 ", "")
+    (tmp_path / "fingerd-sd.conf").write_text(conf)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    for user in USERS:
+        name = user if user in ("admin", "replica", "sentinel") else f"fingerd-{user}"
+        (tmp_path / user).write_text(f"{name}:{user}\n")
+    with store(tmp_path, "--include", str(tmp_path / "fingerd-sd.conf")) as made:
+        run(_before_7_2(made))
+        yield made
+
+
+async def _before_7_2(made: Running) -> None:
+    """Give the writer what it needs where there is no WAITAOF, as docs/store.md says."""
+    async with asked(made, "admin") as admin:
+        found = await admin.call("COMMAND", "INFO", "WAITAOF")
+        if found == [None]:
+            await admin.call("ACL", "SETUSER", "fingerd-writer", "+config|get")
+
+
+class asked:  # noqa: N801  # it reads as a function
+    """The store as a user, in an `async with`."""
+
+    def __init__(self, made: Running, user: str, host: str = "login1") -> None:
+        self._server = Server(made.keys(host=host)._replace(credential=user))
+
+    async def __aenter__(self) -> Server:
+        return self._server.hold()
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._server.close()
+
+
+async def denied(server: Server, *words: Any) -> None:
+    with pytest.raises(StoreError) as error:
+        await server.call(*words)
+    assert error.value.code == "NOPERM", (words, str(error.value))
+
+
+async def fill(running: Running) -> None:
+    """Have something of another service in the store, and something of ours."""
+    async with asked(running, "admin") as admin:
+        await admin.call("SET", "other", "secret")
+        await admin.call("HSET", "{other}:p:alice", "plan", "secret")
+
+
+def test_the_reader_does_all_that_a_server_does(running: Running) -> None:
+    async def scenario() -> None:
+        async with asked(running, "writer") as writer:
+            fleet = Fleet(writer)
+            await fleet.publish(*ALICE, PLAN, LIMITS, 5)
+            await telling.tell(writer, "login1", [Told("alice", 2001, 1.0)])
+            async with asked(running, "reader") as reader:
+                assert await unfit(reader, READ) == []
+                source = FleetSource("published", Range(), reader.hold())
+                source.start(lambda: None)
+                found = await source.find("alice")
+                assert isinstance(found, Person)
+                assert found.plan == "Curiouser\n"
+                await until(lambda: source._changes.hears)
+                before = source.news()
+                await fleet.publish(*ALICE, Request("publish", {"plan": "x"}), LIMITS, 6)
+                await until(lambda: source.news() != before)
+                assert source.trouble == ""
+                assert [login for login, _ in await source.recent(5)] == ["alice"]
+                sessions = Everywhere(reader)
+                assert await sessions.who() == ["alice"]
+                await sessions.close()
+                await source.close()
+                assert await reader.together(("ZCARD", reader.names.recent)) == [1]
+            await fleet.close()
+
+    run(scenario())
+
+
+def test_the_reader_writes_nothing_and_sees_nothing_else(running: Running) -> None:
+    async def scenario() -> None:
+        await fill(running)
+        async with asked(running, "reader") as reader:
+            ours = reader.names.person("alice")
+            for words in (
+                ("SET", ours, "x"), ("HSET", ours, "plan", "x"), ("DEL", ours), ("UNLINK", ours),
+                ("EXPIRE", ours, 1), ("RENAME", ours, ours), ("RESTORE", ours, 0, "x"),
+                ("ZADD", reader.names.recent, 1, "x"), ("INCR", ours), ("COPY", ours, ours),
+                ("EVAL", "return redis.call('SET', KEYS[1], 'x')", 1, ours),
+                ("GET", "other"), ("HMGET", "{other}:p:alice", "plan"),
+                ("EVAL", "return redis.call('GET', 'other')", 0),
+                ("EVAL", "return redis.call('KEYS', '*')", 0),
+                ("KEYS", "*"), ("SCAN", 0), ("RANDOMKEY",), ("DBSIZE",), ("DUMP", ours),
+                ("SUBSCRIBE", "__keyspace@0__:*"), ("PSUBSCRIBE", "*"), ("PUBLISH", "a", "b"),
+            ):  # fmt: skip
+                await denied(reader, *words)
+            await no_power(reader)
+            with pytest.raises(Refused, match="nothing was stored"):
+                await Fleet(reader).publish(*ALICE, PLAN, LIMITS, 5)
+        async with asked(running, "admin") as admin:
+            assert await admin.call("EXISTS", ours) == 0
+
+    run(scenario())
+
+
+async def no_power(server: Server) -> None:
+    """Check that a user may do nothing to the server itself."""
+    for words in (
+        ("CONFIG", "SET", "dir", "/tmp"), ("CONFIG", "REWRITE"), ("SHUTDOWN", "NOSAVE"),
+        ("FLUSHALL",), ("FLUSHDB",), ("SWAPDB", 0, 1), ("SAVE",), ("BGREWRITEAOF",),
+        ("MODULE", "LIST"), ("ACL", "LIST"), ("ACL", "WHOAMI"),
+        ("REPLICAOF", "NO", "ONE"), ("SCRIPT", "FLUSH"), ("FUNCTION", "LIST"), ("MONITOR",),
+        ("CLIENT", "LIST"), ("CLIENT", "KILL", "TYPE", "normal"), ("CLIENT", "PAUSE", 1),
+        ("SLOWLOG", "GET"), ("PSYNC", "?", -1), ("MIGRATE", "h", 1, "k", 0, 1), ("KEYS", "*"),
+    ):  # fmt: skip
+        await denied(server, *words)
+
+
+def test_the_writer_does_all_that_a_login_host_does(running: Running) -> None:
+    async def scenario() -> None:
+        async with asked(running, "writer") as writer:
+            assert await unfit(writer, ("read", "publish", "tell")) == []
+            fleet = Fleet(writer)
+            assert await fleet.publish(*ALICE, PLAN, LIMITS, 5) is not None
+            assert await fleet.person(*ALICE) is not None
+            await fleet.note({"alice": {"192.0.2.0/24": 2}}, 5)
+            assert await fleet.asked("alice", 5) == {"times": 2, "networks": 1}
+            assert await fleet.to_sweep(5) == [ALICE]
+            assert await fleet.sweep(Looked(frozenset([ALICE]), {}, {}), 5) == []
+            assert await fleet.remove(*ALICE)
+            await telling.tell(writer, "login1", [Told("alice", 2001, 1.0)])
+            await telling.leave(writer, "login1")
+            assert fleet.trouble == ""
+            await fleet.close()
+
+    run(scenario())
+
+
+def test_the_writer_sees_and_writes_nothing_else(running: Running) -> None:
+    async def scenario() -> None:
+        await fill(running)
+        async with asked(running, "writer") as writer:
+            for words in (
+                ("GET", "other"), ("SET", "other", "x"), ("DEL", "other"), ("SCAN", 0),
+                ("HMGET", "{other}:p:alice", "plan"), ("RENAME", "other", "x"),
+                ("EVAL", "return redis.call('DEL', 'other')", 0),
+            ):  # fmt: skip
+                await denied(writer, *words)
+            await no_power(writer)
+
+    run(scenario())
+
+
+def test_who_has_no_password_does_nothing(running: Running) -> None:
+    assert running.say("GET other").startswith("-NOAUTH")
+
+
+READING = people.SCRIPT, people.RECENT, everywhere._READ
+PUBLISHING = (
+    *(scripts.PUBLISH, scripts.REMOVE, scripts.OURS, scripts.SWEEP, scripts.NOTE, scripts.ASKED),
+    people.SCRIPT,
+)
+TELLING = telling._TELL, telling._LEAVE
+
+
+@pytest.mark.parametrize(
+    ("work", "sources"), [("read", READING), ("publish", PUBLISHING), ("tell", TELLING)]
+)
+def test_what_scripts_do_is_looked_for(work: Work, sources: Collection[str]) -> None:
+    does = set(re.findall(r"redis\.p?call\('(\w+)'", "\n".join(sources)))
+    assert does
+    assert does <= {command[0] for command in fit._commands(Names("a"), (work,))}
