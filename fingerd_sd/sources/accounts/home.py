@@ -23,6 +23,7 @@ MAX_USER_FILE = 65536  # octets shown of one file: hundreds of screens
 
 # With its descriptor behind, the opened file itself, whatever its name leads to by now: proc(5).
 _BY_DESCRIPTOR = "/proc/self/fd/"
+_READING = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
 # Errors that say nothing about a file: the process or the machine lacks descriptors or memory.
@@ -52,14 +53,9 @@ class Home:
         self._prefix = path.rstrip("/") + "/"
         self._uid = uid
         self._real = ""  # its path without links, once it is needed
-        self._fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            # Check the search permission here, once, so that "may not look" is never taken for
-            # "does not exist". Without the permission this raises PermissionError.
-            os.stat(".", dir_fd=self._fd)
-        except BaseException:
-            os.close(self._fd)
-            raise
+        # With "." behind, this needs the permission to search the home, not only the way to it: so
+        # "may not look" is never taken for "does not exist".
+        self._fd = os.open(path and self._prefix + ".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def __enter__(self) -> Home:
         return self
@@ -91,17 +87,18 @@ class Home:
         """
         path = self._prefix + name
         try:
-            place = os.open(name, os.O_PATH | os.O_CLOEXEC, dir_fd=self._fd)
+            place, status = self._placed(name, os.O_NOFOLLOW)
+            is_link = stat.S_ISLNK(status.st_mode)
+            if is_link:
+                os.close(place)
+                place, status = self._placed(name, 0)
         except FileNotFoundError:
             return None
         except OSError as error:
             raise _unreadable(path, error) from None
         try:
-            size = self._check(path, place)
-            fd = os.open(
-                f"{_BY_DESCRIPTOR}{place}",
-                os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC,
-            )
+            size = self._check(path, place, status, is_link)
+            fd = os.open(f"{_BY_DESCRIPTOR}{place}", _READING)
         except OSError as error:
             raise _unreadable(path, error) from None
         finally:
@@ -115,13 +112,24 @@ class Home:
         text, cut = decode_cut(octets, MAX_USER_FILE)
         return UserFile(f"{text}\n{CUT_MARK}\n" if cut else text, path)
 
-    def _check(self, path: str, place: int) -> int:
-        """Return the size in octets of what was opened as `place`. Raises Hidden."""
-        status = os.fstat(place)
-        self._real = self._real or os.readlink(f"{_BY_DESCRIPTOR}{self._fd}")
-        real = os.readlink(f"{_BY_DESCRIPTOR}{place}")
-        if not real.startswith(self._real.rstrip("/") + "/"):
-            raise Hidden(f"{path}: leads out of the home")
+    def _placed(self, name: str, flags: int) -> tuple[int, os.stat_result]:
+        """Return a descriptor of `name` as a place only, and what is there."""
+        place = os.open(name, os.O_PATH | os.O_CLOEXEC | flags, dir_fd=self._fd)
+        try:
+            return place, os.fstat(place)
+        except BaseException:
+            os.close(place)
+            raise
+
+    def _check(self, path: str, place: int, status: os.stat_result, was_link: bool) -> int:
+        """Return the size in octets of what was opened as `place`. Raises Hidden. What is no link
+        is where its name is: in the home.
+        """
+        if was_link:
+            self._real = self._real or os.readlink(f"{_BY_DESCRIPTOR}{self._fd}")
+            real = os.readlink(f"{_BY_DESCRIPTOR}{place}")
+            if not real.startswith(self._real.rstrip("/") + "/"):
+                raise Hidden(f"{path}: leads out of the home")
         if not stat.S_ISREG(status.st_mode):
             raise Hidden(f"{path}: not a regular file")
         if status.st_uid != self._uid:

@@ -20,12 +20,11 @@ from fingerd_sd.config.table import Table
 from fingerd_sd.directory.source import Source
 from fingerd_sd.process.threads import Pool, Shared, Visit
 from fingerd_sd.protocol.entry import ATOMS, Absent, Person
-from fingerd_sd.sources import words
+from fingerd_sd.sources import people, words
 from fingerd_sd.sources.accounts.home import STARVED, Hidden, Home
 from fingerd_sd.sources.accounts.last_login import last_login
 from fingerd_sd.sources.accounts.mailbox import mail_state
 from fingerd_sd.sources.accounts.sessions.listing import Reader, Sessions
-from fingerd_sd.sources.people import Range, account_of, need_descriptors, parse_gecos, read_range
 
 if TYPE_CHECKING:
     from fingerd_sd.store.server import Server
@@ -52,7 +51,7 @@ class Options(NamedTuple):
     """
 
     visible: str = "opt-in"
-    uids: Range = Range()
+    uids: people.Range = people.Range()
     unreadable_home: str = "hide"
     atoms: frozenset[str] = frozenset(ATOMS)
     fleet: bool = False
@@ -62,7 +61,7 @@ def read(table: Table, name: str) -> AccountsSource:
     """Return the source that a `[[source]]` table describes; mistakes go to the table."""
     options = Options(
         visible=table.choice("visible", "opt-in", ("opt-in", "all")),
-        uids=read_range(table),
+        uids=people.read_range(table),
         unreadable_home=table.choice("unreadable_home", "hide", ("hide", "show")),
         fleet=table.choice("sessions", "here", ("here", "fleet")) == "fleet",
     )
@@ -155,7 +154,7 @@ def _all_names(options: Options) -> words.Index:
         (account.name, name)
         for account in accounts()
         if options.uids.min_uid <= account.uid <= options.uids.max_uid
-        if (name := parse_gecos(account.gecos, account.name).get("name"))
+        if (name := people.parse_gecos(account.gecos, account.name).get("name"))
     )
 
 
@@ -165,12 +164,12 @@ def look_up(user: str, options: Options) -> Person | Absent:
     """
     found = _look_up(user, options)
     if isinstance(found, Absent):
-        need_descriptors()
+        people.need_descriptors()
     return found
 
 
 def _look_up(user: str, options: Options) -> Person | Absent:
-    account = account_of(user, options.uids)
+    account = people.account_of(user, options.uids)
     if isinstance(account, Absent):
         return account
     try:
@@ -184,12 +183,11 @@ def _person(account: pwd.struct_passwd, options: Options) -> Person:
     be known.
     """
     files, origins = _files(account, options)
-    if options.visible == "opt-in" and not any(wish in files for wish in WISHES):
+    if options.visible == "opt-in" and files.keys().isdisjoint(WISHES):
         notes = "; ".join(origins[wish] for wish in WISHES if wish in origins)
         raise Hidden(f'no readable ~/.plan or ~/.project, and visible is "opt-in": {notes}')
-    gecos = parse_gecos(account.pw_gecos, account.pw_name)
-    for atom in ("name", "directory", "shell", *gecos):
-        origins[atom] = f"NSS, account {account.pw_name}"
+    gecos, told = people.told_by(account)
+    origins |= dict.fromkeys(("name", "directory", "shell", *gecos), told)
     last, mail = None, None
     if "sessions" in options.atoms:
         last, origins["sessions"] = last_login(account.pw_uid, account.pw_name)
@@ -222,8 +220,7 @@ def _files(account: pwd.struct_passwd, options: Options) -> tuple[dict[str, str]
     texts: dict[str, str] = {}
     origins: dict[str, str] = {}
     try:
-        home = Home(account.pw_dir, account.pw_uid)
-        with home:
+        with Home(account.pw_dir, account.pw_uid) as home:
             if home.has(".nofinger"):
                 raise Hidden(f"{account.pw_dir}/.nofinger exists")
             for atom, names in FILES.items():

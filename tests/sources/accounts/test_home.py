@@ -9,7 +9,7 @@ import stat
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
@@ -335,8 +335,8 @@ def test_a_file_that_is_swapped_after_the_check_is_the_one_that_was_checked(
     (home / ".plan").write_text("Working.\n")
     check = Home._check
 
-    def check_then_swap(self: Home, path: str, place: int) -> int:
-        size = check(self, path, place)
+    def check_then_swap(self: Home, *checked: Any) -> int:
+        size = check(self, *checked)
         (home / ".plan").unlink()
         (home / ".plan").symlink_to(tmp_path / "secret")
         return size
@@ -352,8 +352,8 @@ def test_a_file_whose_size_changes_is_read_to_its_end(
     (home / ".plan").write_text("Working.\n")
     check = Home._check
 
-    def check_before(self: Home, path: str, place: int) -> int:
-        check(self, path, place)
+    def check_before(self: Home, *checked: Any) -> int:
+        check(self, *checked)
         return told
 
     monkeypatch.setattr(Home, "_check", check_before)
