@@ -92,7 +92,12 @@ async def several(
         for name in named or ():
             if name and is_printable(name):  # no query can ask for any other name
                 names.setdefault(name, source.name)
-    found, late = await _find_each(find, sorted(names, key=by)[: _TRIES * limit], audience)
+
+    def shown(finding: Finding) -> int:
+        return sum(map(shows, finding.entries))
+
+    some = sorted(names, key=by)[: _TRIES * limit]
+    found, late = await _find_each(find, some, audience, limit, shown)
     failed = failed or late or any(finding.failed for _, finding in found)
     steps += [f"{name}: {step}" for name, finding in found for step in finding.steps]
     rows = [(name, entry) for name, finding in found for entry in finding.entries if shows(entry)]
@@ -128,15 +133,22 @@ async def plans(sources: Iterable[Mounted], find: Find, audience: str) -> Listin
 
 
 async def _find_each(
-    find: Find, names: Sequence[str], audience: str
+    find: Find, names: Sequence[str], audience: str, limit: int, shown: Callable[[Finding], int]
 ) -> tuple[list[tuple[str, Finding]], bool]:
-    """Look `names` up; return what was found in their order, and whether the time ran out."""
+    """Look `names` up, one after the other, until more than `limit` rows can be `shown`; return
+    what was found in their order, and whether the time ran out.
+    """
     found: list[Finding | None] = [None] * len(names)
     numbers = iter(range(len(names)))
+    rows = 0
 
     async def work() -> None:
+        nonlocal rows
         for number in numbers:
-            found[number] = await find(names[number], audience)
+            found[number] = finding = await find(names[number], audience)
+            rows += shown(finding)
+            if rows > limit:
+                break
 
     late = False
     try:

@@ -268,6 +268,18 @@ def test_a_list_is_bounded_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(source.asked) <= 1 + 2 * 3
 
 
+def test_no_more_are_looked_up_than_a_list_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(directories, "MAX_LISTED", 100)
+    people: dict[str, Entry] = {f"u{number:03}": BOB for number in range(500)}
+    source = village(**people)
+    assert ask(house(source), "").octets.endswith(b"[the rest was cut off]\r\n")
+    assert len(source.asked) <= 1 + 101 + lists.LOOK_UPS
+    # Those who hide themselves take nobody's place.
+    source = Village(people, [*people, *(f"u{number:03}a" for number in range(50))])
+    rows = ask(house(source), "").octets.decode().splitlines()
+    assert [row.split()[0] for row in rows[1:-1]] == [f"u{number:03}" for number in range(100)]
+
+
 # --- the vending machine of RFC 1288 §2.5.5 ---
 
 
