@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 CHANNEL = "__redis__:invalidate"
 SILENCE = 0.1, 5.0  # seconds until a sign of life is asked for: at least, at most
+INSIST = 0.1  # seconds until it is told again to end
 AGAIN = 0.1, 2.0  # seconds until the next try: after the first failure, doubled up to the last
 
 
@@ -57,16 +58,20 @@ class Changes:
     async def close(self) -> None:
         """End the connection."""
         task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+        while task is not None and not task.done():
+            task.cancel()  # what redis 8 does on Python 3.11 may swallow that
+            await asyncio.wait((task,), timeout=INSIST)
 
     async def _run(self) -> None:
         first, longest = AGAIN
         wait = first
         while True:
-            why = await self._follow()
+            try:
+                why = await self._follow()
+            except Exception as error:  # a bug: nothing is heard now
+                why = f"changes in the store are seen only after a while: {error!r}"
+                log.error("%s", why, exc_info=error, extra={"event": "INTERNAL_ERROR"})
+                self.trouble = why
             if self.hears:
                 self.hears, wait = False, first
                 self.count += 1
