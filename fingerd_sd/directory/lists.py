@@ -11,12 +11,13 @@ from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 from fingerd_sd.directory.search import Finding
 from fingerd_sd.directory.source import Mounted, Publishes, Source
 from fingerd_sd.directory.waiting.sources import Failed, answer_of
-from fingerd_sd.protocol.entry import Entry
+from fingerd_sd.protocol.entry import Entry, Person
 from fingerd_sd.protocol.layout.plans import has_plan
 from fingerd_sd.protocol.text import is_printable
 
 MAX_MATCHES = 10  # users in the answer to one full name
 MAX_PLANS = 100  # users in a list of plans: each costs two look-ups, and nobody reads more
+MAX_LINES = 3000  # of sessions in one list: 10 µs each, in one turn of the loop
 LIST_TIMEOUT = 10.0  # seconds to look all of them up; users not found by then are left out
 LIST_LIFETIME = 2.0  # seconds that a list may be reused: people come and go
 LOOK_UPS = 16  # of a list, at once
@@ -67,8 +68,9 @@ async def several(
     shows: Callable[[Entry], bool] = bool,
 ) -> Listing:
     """Return at most `limit` users that the `sources` for `audience` name, with what `find` says of
-    each. `ask`: puts the question to a source; None if the source cannot list. `by`: what to sort
-    names by, if not alphabetically. `shows`: whether an entry belongs into the list.
+    each, and none after MAX_LINES sessions. `ask`: puts the question to a source; None if the
+    source cannot list. `by`: what to sort names by, if not alphabetically. `shows`: whether an
+    entry belongs into the list.
     """
     steps: list[str] = []
     names: dict[str, str] = {}  # and the source that named it first
@@ -101,16 +103,27 @@ async def several(
     failed = failed or late or any(finding.failed for _, finding in found)
     steps += [f"{name}: {step}" for name, finding in found for step in finding.steps]
     rows = [(name, entry) for name, finding in found for entry in finding.entries if shows(entry)]
+    kept = _within(rows[:limit])
     lifetime = min([LIST_LIFETIME, *(finding.lifetime for _, finding in found)])
     return Listing(
-        rows=tuple(rows[:limit]),
-        source=", ".join(dict.fromkeys(names[name] for name, _ in rows[:limit])),
+        rows=tuple(kept),
+        source=", ".join(dict.fromkeys(names[name] for name, _ in kept)),
         asked=able,
         failed=failed or unknown,
-        cut=len(rows) > limit or len(names) > _TRIES * limit,
+        cut=len(rows) > len(kept) or len(names) > _TRIES * limit,
         lifetime=0 if failed else lifetime,
         steps=tuple(steps),
     )
+
+
+def _within(rows: list[tuple[str, Entry]]) -> list[tuple[str, Entry]]:
+    """Return the first of `rows`, until they have MAX_LINES sessions."""
+    lines = 0
+    for number, (_, entry) in enumerate(rows, 1):
+        lines += len(entry.sessions or ()) if isinstance(entry, Person) else 0
+        if lines >= MAX_LINES:
+            return rows[:number]
+    return rows
 
 
 async def plans(sources: Iterable[Mounted], find: Find, audience: str) -> Listing:

@@ -268,6 +268,20 @@ def test_a_list_is_bounded_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(source.asked) <= 1 + 2 * 3
 
 
+def test_a_list_is_bounded_by_its_sessions_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lists, "MAX_LINES", 5)
+    source = village(alice=ALICE, bob=ALICE, carol=ALICE)
+    rows = ask(house(source), "").octets.decode().splitlines()
+    assert [row.split()[0] for row in rows[1:]] == [
+        *("alice", "alice", "bob", "bob"),
+        "carol",
+        "carol",
+    ]
+    source = village(alice=ALICE, bob=ALICE, carol=ALICE, dave=BOB)
+    rows = ask(house(source), "").octets.decode().splitlines()
+    assert [row.split()[0] for row in rows[5:]] == ["carol", "carol", "[the"]
+
+
 def test_no_more_are_looked_up_than_a_list_shows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(directories, "MAX_LISTED", 100)
     people: dict[str, Entry] = {f"u{number:03}": BOB for number in range(500)}

@@ -25,6 +25,16 @@ def test_the_long_form_names_the_host() -> None:
     ]
 
 
+def test_of_very_many_sessions_the_long_form_has_the_last_ones() -> None:
+    many = tuple(FAR._replace(machine=f"login{number}", idle=None) for number in range(203))
+    for sessions, above in ((many, ["[earlier sessions left out: 3]"]), (many[3:], [])):
+        _, *lines = long_form([Person("alice", sessions=sessions)], {"sessions"}, NOW).splitlines()
+        assert lines[: len(above)] == above
+        assert len(lines) == len(above) + 200
+        assert "at login3 from" in lines[len(above)]
+        assert "at login202 from" in lines[-1]
+
+
 def test_the_short_form_has_a_column_of_hosts() -> None:
     rows = [
         ("alice", Person("alice", sessions=(FAR, NEAR), office="Hill 016", phone="x1")),

@@ -15,12 +15,17 @@ from datetime import datetime
 from fingerd_sd.protocol.entry import Login, Mail, Person, Session, Status
 from fingerd_sd.protocol.layout.fields import HALF_A_YEAR, field, is_known
 
+MAX_SESSIONS = 200  # of one user, the last ones: more than anybody reads
+
 
 def session_lines(person: Person, now: float) -> list[str]:
     """Return the lines on sessions, or else on the last login. `now`: seconds since the epoch."""
     sessions = person.sessions or ()
-    widest = max((len(field(session.tty)) for session in sessions), default=0)
-    lines = [line for session in sessions for line in _on_since(session, widest)]
+    shown = sessions[-MAX_SESSIONS:]
+    widest = max((len(field(session.tty)) for session in shown), default=0)
+    lines = [line for session in shown for line in _on_since(session, widest)]
+    if len(shown) < len(sessions):
+        lines.insert(0, f"[earlier sessions left out: {len(sessions) - len(shown)}]")
     last = person.last_login
     if last is not None and not is_one_of(last, sessions):
         lines.append(f"Last login {_when(last.at, now)}{_where(last.tty, last.host, last.machine)}")

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Set
+from collections.abc import Collection, Iterable, Set
+from heapq import nlargest
 from itertools import islice
 from typing import Any, TypeAlias
 
@@ -15,6 +16,7 @@ MAX_ALL = 65_536  # sessions of all hosts: some 40 MB
 # A plain tuple, since of those that have nothing but text and numbers the garbage collector keeps
 # no account: it goes through all others now and then, and everybody waits.
 _Row: TypeAlias = tuple[Any, ...]
+_UID, _SINCE = Told._fields.index("uid"), Told._fields.index("since")
 
 
 class Index:
@@ -42,11 +44,18 @@ class Index:
         users = self._hosts.get(host)
         return None if users is None else users.keys()
 
-    def of(self, user: str) -> Iterator[tuple[str, Told]]:
-        """Yield the sessions of `user`, each with its host."""
-        for host in self._users.get(user, ()):
-            for row in self._hosts[host][user]:
-                yield host, Told._make(row)
+    def of(self, user: str, uid: int, most: int) -> tuple[int, list[tuple[str, Told]]]:
+        """Return how many sessions `user` has where the host knows the user by `uid`; and `most` of
+        them with their hosts, those that began last.
+        """
+        found = [
+            (host, row)
+            for host in self._users.get(user, ())
+            for row in self._hosts[host][user]
+            if row[_UID] == uid
+        ]
+        last = found if len(found) <= most else nlargest(most, found, lambda one: one[1][_SINCE])
+        return len(found), [(host, Told._make(row)) for host, row in last]
 
     def has(self, host: str, octets: bytes) -> bool:
         """Whether `octets` is what `host` told before."""

@@ -148,6 +148,23 @@ def test_another_user_of_the_same_name_is_another(go: Go) -> None:
     go(scenario)
 
 
+def test_of_very_many_sessions_of_one_user_the_last_ones_are_told(
+    go: Go, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = 100
+    monkeypatch.setattr(module, "MAX_OF", few)
+    many = [ON._replace(tty=f"pts/{number}", since=ON.since + number) for number in range(900)]
+
+    async def scenario(server: Server, known: Everywhere, clock: Clock) -> None:
+        await tell(server, "login1", many)
+        await tell(server, "login2", [ON, BOB])
+        sessions, origin = await known.of("alice", 1000)
+        assert [one.tty for one in sessions or ()] == [one.tty for one in many[-few:]]
+        assert f"901 sessions, of which the last {few}" in origin
+
+    go(scenario)
+
+
 def test_what_is_forged_in_the_store_harms_nobody(go: Go) -> None:
     async def scenario(server: Server, known: Everywhere, clock: Clock) -> None:
         names = server.names
