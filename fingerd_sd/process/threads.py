@@ -19,6 +19,7 @@ from typing import Any, Generic, NamedTuple, ParamSpec, TypeAlias, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Run: TypeAlias = Callable[[], Any]
 Then: TypeAlias = Callable[[Any], None]  # gets what a call returned, or the error that it raised
 
 IDLE = 10.0  # seconds that a thread without work stays
@@ -129,7 +130,7 @@ class Shared:
         self._ended: _Ended | None = None
         self._new: list[Call] = []  # that no thread has been given
 
-    def begin(self, key: Hashable, call: Callable[[], Any], then: Then) -> Call:
+    def begin(self, key: Hashable, call: Run, then: Then) -> Call:
         """Have `call` called, and then `then`, on the loop, with what that returned or raised;
         `key` tells one call from another. If no thread can be had, that is a RuntimeError. `then`
         must not raise, and may `leave` what this returns: a call that has not begun is dropped once
@@ -140,8 +141,7 @@ class Shared:
             self._ended, self._calls, self._new = _Ended(loop), {}, []
         shared = self._calls.get(key)
         if shared is None:
-            end = partial(self._calls.pop, key)
-            shared = self._calls[key] = Call(self._pool, self._ended, call, end)
+            shared = self._calls[key] = Call(self._pool, self._ended, call, key, self._calls)
             if not self._new:
                 loop.call_soon(self._put)
             self._new.append(shared)
@@ -175,18 +175,16 @@ def _set(waiter: asyncio.Future[T], said: Any) -> None:
 
 
 class Call:
-    """A call that is shared. `waiters`: those who are told. `end`: called before that."""
+    """A call that is shared, `among` others by its `key`. `waiters`: those who are told."""
 
-    __slots__ = ("_call", "_dropped", "_end", "_ended", "_pool", "_said", "waiters")
+    __slots__ = ("_among", "_call", "_dropped", "_ended", "_key", "_pool", "_said", "waiters")
 
     def __init__(
-        self, pool: Pool, ended: _Ended, call: Callable[[], Any], end: Callable[[], object]
+        self, pool: Pool, ended: _Ended, call: Run, key: Hashable, among: dict[Hashable, Call]
     ) -> None:
         self.waiters: list[Then] = []
-        self._pool = pool
-        self._ended = ended
-        self._call = call
-        self._end = end
+        self._pool, self._ended, self._call = pool, ended, call
+        self._key, self._among = key, among
         self._dropped = False  # nobody waited when it was to begin
         self._said: Any = None
 
@@ -218,7 +216,7 @@ class Call:
         if self._dropped and self.waiters:  # somebody came while it was dropped
             self.put()
             return
-        self._end()
+        del self._among[self._key]
         # What an error leads to, and what holds it, must not hold each other.
         waiters, self.waiters = self.waiters, []
         said, self._said = self._said, None

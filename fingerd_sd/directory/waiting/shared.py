@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Coroutine, Hashable
-from functools import partial
 from typing import Any, Generic, TypeVar
 
 from fingerd_sd.directory.search import Search
@@ -65,8 +64,9 @@ class UnderWay(Generic[T]):
         self._turn_to_this_loop()
         shared = self._look_ups.get(key)
         if shared is None:
-            shared = self._look_ups[key] = LookUp(self._look_ups, key, sought, look_up)
-            shared.start(self._visits, search)
+            shared = LookUp(self._visits, search, self._look_ups, key, sought, look_up)
+            self._look_ups[key] = shared
+            shared.ask_on()
         return Pending(shared, finish)
 
     async def end(self, cancel: bool) -> None:
@@ -88,34 +88,28 @@ class UnderWay(Generic[T]):
             self._loop, self._look_ups, self._visits = loop, {}, Visits(loop)
 
 
-class LookUp(Generic[T]):
+class LookUp(Course, Generic[T]):
     """A look-up that is `among` others by its `key` until it ends, and those who wait for it."""
 
-    __slots__ = ("_among", "_calls", "_course", "_key", "_look_up", "_said", "_sought", "_task")
+    __slots__ = ("_among", "_calls", "_key", "_look_up", "_said", "_sought", "_task")
 
     def __init__(
         self,
+        visits: Visits,
+        search: Search | None,
         among: dict[Hashable, LookUp[T]],
         key: Hashable,
         sought: Callable[[Search], T | None],
         look_up: Callable[[], Coroutine[Any, Any, T]],
     ) -> None:
+        super().__init__(visits, search)
         self._among = among
         self._key = key
         self._sought = sought
         self._look_up = look_up
         self._said: T | BaseException | None = None  # None: it is under way
         self._calls: list[Callable[[T | BaseException], None]] = []
-        self._course: Course | None = None
         self._task: asyncio.Task[T] | None = None
-
-    def start(self, visits: Visits, search: Search | None) -> None:
-        """Begin, with `search` if there is one. It may end before this returns."""
-        if search is None:
-            self._do_the_rest()
-        else:
-            self._course = Course(visits, search, partial(self._visited, search))
-            self._course.start()
 
     def then(self, call: Callable[[T | BaseException], None]) -> None:
         """Call `call`, from the loop, with what was said or raised."""
@@ -134,16 +128,16 @@ class LookUp(Generic[T]):
         """End at once, unless it has ended."""
         if self._task is not None:
             self._task.cancel()
-        elif self._course is not None and self._said is None:
-            self._course.cancel()
+        elif self._said is None:
+            self.stop()
 
-    def _visited(self, search: Search, error: BaseException | None) -> None:
-        """`search` has come as far as visits lead, or `error` has ended it."""
+    def over(self, error: BaseException | None) -> None:
+        """Say what the search has come to, or have the rest done; Course.over."""
         if error is not None:
             self._tell(error)
             return
         try:
-            said = self._sought(search)
+            said = None if self._search is None else self._sought(self._search)
         except Exception as bug:
             self._tell(bug)
             return
@@ -164,7 +158,7 @@ class LookUp(Generic[T]):
 
     def _tell(self, said: T | BaseException) -> None:
         self._said = said
-        self._course = self._task = None  # they hold this one: no cycle stays
+        self._task = None  # it holds this one: no cycle stays
         self._among.pop(self._key, None)
         calls, self._calls = self._calls, []
         for call in calls:

@@ -8,7 +8,7 @@ one timer. The words and the log of a failure are the same for both.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import Any, TypeVar
 
 from fingerd_sd.directory.search import Search, log_failure, summary
@@ -73,37 +73,38 @@ class Visits:
 
 
 class Course:
-    """The rest of `search`, as far as its sources are visited. Then it calls `over`, once: with
-    None, or with the error that has ended it, which is a bug or that it was cancelled. This may
-    happen before `start` returns. From then on somebody else may have `search`.
+    """The rest of `search`, if there is one, as far as its sources are visited. Then `over` is
+    called, once: with None, or with the error that has ended it, which is a bug or that it was
+    cancelled. This may happen before `ask_on` returns. Then somebody else may have `search`.
     """
 
-    __slots__ = ("_call", "_over", "_search", "_visits")
+    __slots__ = ("_call", "_search", "_visits")
 
-    def __init__(
-        self, visits: Visits, search: Search, over: Callable[[BaseException | None], None]
-    ) -> None:
+    def __init__(self, visits: Visits, search: Search | None) -> None:
         self._visits = visits
         self._search = search
-        self._over = over
         self._call: Call | None = None  # that it waits for
 
-    def start(self) -> None:
+    def over(self, error: BaseException | None) -> None:
+        """Take what this has come to."""
+        raise NotImplementedError
+
+    def ask_on(self) -> None:
         """Ask the first source. It needs a running event loop."""
         try:
             self._go_on()
         except Exception as error:  # a bug
-            self._over(error)
+            self.over(error)
 
     def late(self) -> None:
         """Take it that the source does not answer in time."""
         self._leave()
         self._take(TimeoutError())
 
-    def cancel(self) -> None:
+    def stop(self) -> None:
         """End at once. What a thread does already goes on, and nobody hears of it."""
         self._leave()
-        self._over(asyncio.CancelledError())
+        self.over(asyncio.CancelledError())
 
     def _leave(self) -> None:
         self._visits.forget(self)
@@ -115,22 +116,24 @@ class Course:
         self._call = None
         self._visits.forget(self)
         search = self._search
+        if search is None:  # then nobody was asked
+            return
         try:
             if isinstance(said, BaseException):
-                self._fail(said)
+                _fail(search, said)
             else:
                 search.take(said)
             if search.next is not None:
                 self._go_on()
                 return
         except Exception as error:  # a bug
-            self._over(error)
+            self.over(error)
         else:
-            self._over(None)
+            self.over(None)
 
     def _go_on(self) -> None:
         search = self._search
-        while (source := search.next) is not None:
+        while search is not None and (source := search.next) is not None:
             try:
                 visit = search.visit()
                 if visit is None:
@@ -138,14 +141,14 @@ class Course:
                 seconds = source.timeout
                 self._call = visit.begin(self._take)
             except Exception as error:  # no thread can be had, or it is the source's
-                self._fail(error)
+                _fail(search, error)
             else:
                 self._visits.expect(self, seconds)
                 return
-        self._over(None)
+        self.over(None)
 
-    def _fail(self, error: BaseException) -> None:
-        search = self._search
-        if search.next is not None:
-            log_failure(search.next, error)
-        search.fail(summary(error))
+
+def _fail(search: Search, error: BaseException) -> None:
+    if search.next is not None:
+        log_failure(search.next, error)
+    search.fail(summary(error))

@@ -152,7 +152,7 @@ class Server:
         if said is None:
             self.hold(Connection(self, sock, peer, client.key, here)).begin(octets)
         elif isinstance(said, Begun):
-            held = self.hold(Connection(self, sock, peer, client.key, here))
+            held = self.hold(Connection(self, sock, peer, client.key, here), True)
             held.wait_for(self.ruip, said, False, started)
         elif (sent := send_now(sock, said.octets)) == len(said.octets):
             end_output(sock)
@@ -189,12 +189,13 @@ class Server:
 
     # --- what keeper.Keeper asks for ---
 
-    def hold(self, connection: Connection) -> Connection:
-        """Count `connection`, which has query_timeout for its line from now on."""
+    def hold(self, connection: Connection, whole: bool = False) -> Connection:
+        """Count `connection`. It has query_timeout for its line from now on, if not `whole` yet."""
         self.connections.add(connection)
         if connection.key:
             self._per_client[connection.key] = self._per_client.get(connection.key, 0) + 1
-        self._deadlines.set(connection, self.loop.time() + self.limits.query_timeout)
+        if not whole:
+            self._deadlines.set(connection, self.loop.time() + self.limits.query_timeout)
         return connection
 
     def line_is_there(self, connection: Connection) -> None:

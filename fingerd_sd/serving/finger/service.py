@@ -173,7 +173,7 @@ def adopt(server: Server, taken: Iterable[Taken]) -> None:
         if one.said is None:
             server.begin(one.sock, one.peer, one.octets, one.started)
         elif isinstance(one.said, Begun):
-            held = server.hold(Connection(server, one.sock, one.peer, client.key))
+            held = server.hold(Connection(server, one.sock, one.peer, client.key), True)
             held.wait_for(server.ruip, one.said, False, one.started)
         elif one.ended:
             server.done(one.said, client, one.sent, one.started, one.ended)
