@@ -107,22 +107,19 @@ def _server(running: Running, watched: Watched, server: Server, hosts: int) -> N
 
 
 def _period(watched: Watched, server: Server, hosts: int, seconds: float) -> None:
-    commands = tellings(server, hosts, 500.0)
+    told = tellings(server, hosts, 500.0)
     before = int(watched.info("stats")["total_commands_processed"])
     with watched.spent() as spent:
-        used, times = fleet_front.period(watched.path, commands, seconds)
+        used, times = fleet_front.period(watched.path, told, seconds)
     done = int(watched.info("stats")["total_commands_processed"]) - before
+    asked, commands = times / spent.wall, done / spent.wall
+    alive = fleet_hosts.idle(watched, hosts)
     _table(
         (f"{hosts:,} hosts, each once in {seconds:g} s", "share of a core"),
         (
-            (
-                f"the store, for {done / spent.wall:.0f} commands a second",
-                f"{spent.cpu / spent.wall:.2%}",
-            ),
-            (
-                f"a server that is asked {times / spent.wall:.0f} times a second",
-                f"{used / spent.wall:.2%}",
-            ),
+            (f"the store, for {commands:.0f} commands a second", f"{spent.cpu / spent.wall:.1%}"),
+            (f"a server that is asked {asked:.0f} times a second", f"{used / spent.wall:.1%}"),
+            (f"the store, for {hosts:,} servers that hear, and are not asked", f"{alive:.1%}"),
         ),
     )
 

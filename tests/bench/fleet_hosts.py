@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import NamedTuple
 
+from fingerd_sd.config.store import TTL
 from fingerd_sd.store import people
 from fingerd_sd.store.presence import everywhere, telling
 from fingerd_sd.store.presence.told import MAX_OCTETS, octets_of
@@ -21,6 +22,7 @@ from .fleet_store import Watched, entry, host, login, packed, sessions
 
 ALIVE = b"+PONG\r\n"
 TOLD = b":1\r\n"
+SIGNS = 10
 AT_ONCE = 20  # servers that get long replies
 CHANNEL = "__redis__:invalidate"
 
@@ -181,6 +183,16 @@ def heard(watched: Watched, server: Server, counts: Sequence[int], rounds: int) 
                     hosts.heard(key.encode() + b"\r\n")
         found[count] = spent.each(rounds)
     return found
+
+
+def idle(watched: Watched, count: int) -> float:
+    """Return which part of a core the store needs for signs of life of `count` servers, which hear
+    of changes while there are none.
+    """
+    with Hosts(watched.path, count) as hosts, watched.spent() as spent:
+        for _ in range(SIGNS):
+            hosts.paced([packed("PING")], ALIVE, TTL / 4)
+    return spent.cpu / spent.wall
 
 
 def connected(watched: Watched, count: int) -> float:

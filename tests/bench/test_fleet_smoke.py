@@ -40,5 +40,5 @@ def test_a_small_fleet_is_measured_whole(capsys: pytest.CaptureFixture[str]) -> 
     assert len(found["servers that hear of a publish"]) == 3
     assert len(found["publishes of others in a second"]) == len(fleet.PUBLISHES)
     assert [row["a server reads"] for row in found["a server reads"]][-1].startswith("one user")
-    assert len(found["20 hosts, each once in 1 s"]) == 2
+    assert len(found["20 hosts, each once in 1 s"]) == 3
     assert len(found["the store alone"]) == 2
