@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT
 """The answer to one query line: what was found, laid out, and the result for the journal."""
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, NamedTuple
 
 from fingerd_sd.directory.search import Finding
 from fingerd_sd.policy.audience import PLANS, Audience
 from fingerd_sd.protocol.layout.long import long_form
-from fingerd_sd.protocol.query import Query
+from fingerd_sd.protocol.query import Query, QueryError, parse
 from fingerd_sd.protocol.reply import (
     INTERNAL_ERROR,
     LIST_DENIED,
@@ -44,6 +45,18 @@ class Answer(NamedTuple):
 def shown_of(line: bytes) -> str:
     """Return a query line as the journal has it: printable and bounded."""
     return escaped(line[:MAX_SHOWN].rstrip(b"\r\n"))
+
+
+def about(matching: Collection[str], key: tuple[str, bytes]) -> str | None:
+    """Return the one user of whom the answer to `key`, an audience and a query line, tells; None:
+    it may tell of several. `matching`: the audiences for which full names are searched.
+    """
+    audience, line = key
+    try:
+        query = parse(line)
+    except QueryError:
+        return None
+    return None if query.hosts or audience in matching else query.user or None
 
 
 def of_user(finding: Finding, audience: Audience, now: float, query: str = "") -> Answer:

@@ -7,7 +7,7 @@ Sans-I/O: the time comes in as an argument. It knows nothing about its values.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -57,7 +57,7 @@ class Cache(Generic[K, V]):
         if octets > self._limit:
             return
         while self._octets + octets > self._limit:
-            self._octets -= kept.popitem(last=False)[1][2]
+            self.drop(next(iter(kept)))
         kept[key] = (value, until, octets)
         self._octets += octets
 
@@ -85,9 +85,61 @@ class Current(Cache[K, V]):
         """Return what Cache.get does, if it was put in since the last news."""
         news = self._news()
         if news != self._heard:
-            self._heard = news
-            self.clear()
+            self._forget(news)
         kept = self._kept.get(key)
         if kept is not None and kept[1] >= now:
             return kept[0]
         return Cache.get(self, key, now)  # whatever else there is to do
+
+    def _forget(self, news: Hashable) -> None:
+        """Forget what is not so any more since `news`."""
+        self._heard = news
+        self.clear()
+
+
+class Selective(Current[K, V]):
+    """A cache that forgets at news only what they are about. `since`: whom all news after earlier
+    ones are about; None: anybody. `about`: whom the value of a key is about; None: several people.
+    """
+
+    def __init__(
+        self,
+        news: Callable[[], Hashable],
+        since: Callable[[Hashable], Iterable[str] | None],
+        about: Callable[[K], str | None],
+        limit: int = MAX_OCTETS,
+    ) -> None:
+        super().__init__(news, limit)
+        self._since = since
+        self._about = about
+        self._keys: dict[str | None, set[K]] = {}  # by whom their values are about
+
+    def put(self, key: K, value: V, octets: int, until: float) -> None:
+        """Do what Cache.put does."""
+        super().put(key, value, octets, until)
+        if key in self._kept:
+            self._keys.setdefault(self._about(key), set()).add(key)
+
+    def clear(self) -> None:
+        """Forget all that is kept."""
+        super().clear()
+        self._keys.clear()
+
+    def drop(self, key: K) -> None:
+        """Forget the value of `key`, if there is one."""
+        super().drop(key)
+        about = self._about(key)
+        keys = self._keys.get(about, set())
+        keys.discard(key)
+        if not keys:
+            self._keys.pop(about, None)
+
+    def _forget(self, news: Hashable) -> None:
+        people = self._since(self._heard)
+        self._heard = news
+        if people is None:
+            self.clear()
+            return
+        for about in (None, *people):
+            for key in self._keys.pop(about, ()):
+                super().drop(key)

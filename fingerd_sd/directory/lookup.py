@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING
 
+from fingerd_sd.directory.cache import Cache, Current, K, Selective, V
 from fingerd_sd.directory.search import Asked, Finding, Search, log_failure
 from fingerd_sd.directory.source import (
     MAX_LISTED,
@@ -45,6 +46,14 @@ class Directory:
         self.news = _news_of([mounted.source for mounted in sources])
         self.waits = any(asked.find_now is None for asked in self._asked)
         self.answers_first = any(asked.find_now is not None for asked in self._asked)
+
+    def cache(self, about: Callable[[K], str | None]) -> Cache[K, V]:
+        """Return a cache that forgets at news. `about`: see Selective."""
+        if self.news is None:
+            return Cache()
+        told = [item.source for item in self.sources if hasattr(item.source, "news")]
+        since = getattr(told[0], "since", None) if len(told) == 1 else None
+        return Current(self.news) if since is None else Selective(self.news, since, about)
 
     def prepare(self) -> None:
         """Import what an answer may take, while there are descriptors for that."""

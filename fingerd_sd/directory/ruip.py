@@ -20,12 +20,13 @@ from fingerd_sd.directory.answer import (
     REFUSED,
     TIMEOUT,
     Answer,
+    about,
     of_list,
     of_matches,
     of_user,
     shown_of,
 )
-from fingerd_sd.directory.cache import Cache, Current
+from fingerd_sd.directory.cache import Cache
 from fingerd_sd.directory.lookup import Directory
 from fingerd_sd.directory.search import Search
 from fingerd_sd.policy.audience import PLANS, Audience
@@ -73,9 +74,8 @@ class Ruip:
         self._clock = clock
         self._wall = wall
         self._news = directory.news
-        self._cache: Cache[tuple[str, bytes], Answer] = (
-            Cache() if directory.news is None else Current(directory.news)
-        )
+        self._cache: Cache[tuple[str, bytes], Answer]
+        self._cache = directory.cache(partial(about, policy.matching))
         self.forget = self._cache.clear  # drops all answers that are kept
         self._under_way: UnderWay[Timed] | None = None  # made when something must be waited for
 

@@ -106,7 +106,10 @@ class Consented(Protocol):
 
 @runtime_checkable
 class News(Protocol):
-    """A source whose answers may change before their lifetime ends, and which knows when."""
+    """A source whose answers may change before their lifetime ends, and which knows when. It may
+    also have `def since(self, news, /) -> Iterable[str] | None`: whose answers have changed since
+    it told `news`; None: anybody's. It answers as quickly.
+    """
 
     def news(self) -> Hashable:
         """Return a value that is another one after each change. It is asked at each query, in the

@@ -51,6 +51,7 @@ class Policy:
         hosts: Sequence[str] | None = None,
     ) -> None:
         self._audiences = (*audiences, Audience())
+        self.matching = frozenset(one.name for one in audiences if one.matches)
         self._log_client = log_client
         self._names = frozenset(literal(name) or same_name(name) for name in names)
         self._stored = hosts is not None

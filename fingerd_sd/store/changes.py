@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from contextlib import suppress
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from fingerd_sd.store.errors import StoreError, refusal
@@ -25,6 +27,7 @@ log = logging.getLogger(__name__)
 
 CHANNEL = "__redis__:invalidate"
 SILENCE = 0.1, 5.0  # seconds until a sign of life is asked for: at least, at most
+MAX_LOG = 1024  # changes of which it is remembered whom they are about
 INSIST = 0.1  # seconds until it is told again to end
 AGAIN = 0.1, 2.0  # seconds until the next try: after the first failure, doubled up to the last
 
@@ -44,11 +47,22 @@ class Changes:
         self._changed = changed
         least, most = SILENCE
         self._silence = min(max(server.keys.ttl / 4, least), most)
+        self._log: deque[Sequence[str] | None] = deque(maxlen=MAX_LOG)  # of changes, by count
         self._task: asyncio.Task[None] | None = None
 
     def news(self) -> int:
         """Return `count`."""
         return self.count
+
+    def since(self, news: Hashable) -> set[str] | None:
+        """Return the logins of all changes after `count` was `news`; None: whichever."""
+        missed = self.count - news if isinstance(news, int) else MAX_LOG + 1
+        logins: set[str] = set()
+        for told in islice(reversed(self._log), missed):
+            if told is None:
+                return None
+            logins.update(told)
+        return logins if missed <= len(self._log) else None
 
     def start(self) -> None:
         """Hear from now on. It needs a running event loop."""
@@ -74,7 +88,7 @@ class Changes:
                 self.trouble = why
             if self.hears:
                 self.hears, wait = False, first
-                self.count += 1
+                self._turn()
             if why != self.trouble:
                 self.trouble = why
                 if why:
@@ -95,7 +109,7 @@ class Changes:
                 await self._subscribe(link)
             self.hears = True
             self.trouble = ""
-            self.count += 1  # old answers may have stood in meanwhile
+            self._turn()  # old answers may have stood in meanwhile
             await self._hear(link)
         except (Lost, TimeoutError):
             return self.trouble
@@ -146,7 +160,15 @@ class Changes:
         if isinstance(keys, list) and all(
             isinstance(key, bytes) and key.startswith(start) for key in keys
         ):
-            self._changed([key[len(start) :].decode(errors="replace") for key in keys])
+            self._tell([key[len(start) :].decode(errors="replace") for key in keys])
         else:  # everything has been removed
-            self._changed(None)
+            self._tell(None)
+
+    def _tell(self, logins: Sequence[str] | None) -> None:
+        self._changed(logins)
+        self._turn(logins)
+
+    def _turn(self, logins: Sequence[str] | None = None) -> None:
+        """Count a change. `logins`: of whom; None: it may be of anybody."""
+        self._log.append(logins)
         self.count += 1

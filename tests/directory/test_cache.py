@@ -6,7 +6,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fingerd_sd.directory.cache import OVERHEAD, Cache, Current
+from fingerd_sd.directory.cache import OVERHEAD, Cache, Current, Selective
 
 
 def test_what_was_put_is_got_until_its_end() -> None:
@@ -91,3 +91,80 @@ def test_news_makes_it_forget_all() -> None:
     assert (len(cache), cache.octets) == (0, 0)
     cache.put("alice", "another", 7, until=10.0)
     assert cache.get("alice", 0.0) == "another"
+
+
+class People:
+    """A cache of answers to lines: "alice" is about alice, "*..." about several. `log`: of whom the
+    news were; None: anybody.
+    """
+
+    def __init__(self, limit: int = 1 << 20) -> None:
+        self.log: list[str | None] = []
+        self.cache: Selective[str, str] = Selective(
+            lambda: len(self.log), self.since, self.about, limit
+        )
+
+    def since(self, news: object) -> list[str] | None:
+        assert isinstance(news, int)
+        told = self.log[news:]
+        return None if None in told else [one for one in told if one is not None]
+
+    def about(self, key: str) -> str | None:
+        return None if key[0] == "*" else key.rstrip("0123456789")
+
+    def fill(self, *keys: str) -> None:
+        for key in keys:
+            self.cache.put(key, key, 6, until=10.0)
+
+    def kept(self, *keys: str) -> list[str]:
+        return [key for key in keys if self.cache.get(key, 0.0) is not None]
+
+
+KEYS = ("alice", "alice2", "bob", "*list", "*match")
+
+
+def test_news_of_one_forget_what_may_be_about_that_one() -> None:
+    people = People()
+    people.fill(*KEYS)
+    people.log.append("carol")
+    assert people.kept(*KEYS) == ["alice", "alice2", "bob"]
+    people.fill(*KEYS)
+    people.log += ["alice", "dave"]
+    assert people.kept(*KEYS) == ["bob"]
+    assert people.cache.octets == 6 + OVERHEAD
+    people.log.append(None)
+    assert people.kept(*KEYS) == []
+    assert (len(people.cache), people.cache.octets) == (0, 0)
+    people.fill("bob")
+    people.cache.clear()
+    people.log.append("bob")
+    assert people.kept("bob") == []
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("put"), st.sampled_from(["a", "a1", "b", "c", "*", "*2"])),
+            st.tuples(st.just("get"), st.sampled_from(["a", "a1", "b", "c", "*", "*2"])),
+            st.tuples(st.just("drop"), st.sampled_from(["a", "a1", "b", "c", "*", "*2"])),
+            st.tuples(st.just("news"), st.sampled_from(["a", "b", "d", None])),
+        )
+    )
+)
+def test_it_remembers_of_whom_everything_is_that_it_keeps(
+    steps: list[tuple[str, str | None]],
+) -> None:
+    people = People(limit=4 * (OVERHEAD + 6))
+    cache = people.cache
+    for what, name in steps:
+        if what == "news":
+            people.log.append(name)
+        elif what == "put" and name is not None:
+            people.fill(name)
+        elif what == "drop" and name is not None:
+            cache.drop(name)
+        elif name is not None:
+            cache.get(name, 0.0)
+        keys = {key for of_one in cache._keys.values() for key in of_one}
+        assert keys == set(cache._kept)
+        assert all(cache._keys.values())

@@ -93,6 +93,31 @@ def test_each_change_of_what_is_published_is_heard_and_no_other(tmp_path: Path) 
     with_store(tmp_path, scenario)
 
 
+def test_it_remembers_for_a_while_whom_changes_were_about(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changes_module, "MAX_LOG", 3)
+
+    async def scenario(running: Running) -> None:
+        async with hearing(running) as (server, heard):
+            changes = heard.changes
+            assert changes.since(changes.news()) == set()
+            before = changes.news()
+            await heard.begun()
+            assert changes.since(before) is None  # what was before may be another by now
+            first = changes.news()
+            for number, name in enumerate(("alice", "bob", "alice", "carol")):
+                news = changes.news()
+                await server.call("SET", server.names.person(name), number)
+                await heard.news(news)
+                assert changes.since(news) == {name}
+            assert changes.since(first + 1) == {"alice", "bob", "carol"}
+            assert changes.since(first) is None
+            assert changes.since(None) is None
+
+    with_store(tmp_path, scenario)
+
+
 def test_a_connection_that_ends_is_noticed_and_made_anew(tmp_path: Path) -> None:
     async def scenario(running: Running) -> None:
         async with hearing(running) as (server, heard):

@@ -67,7 +67,7 @@ class FleetSource:
         self._wall = wall
         self._clock = clock
         self._changes = Changes(server, self._changed)
-        self.news = self._changes.news
+        self.news, self.since = self._changes.news, self._changes.since
         self._shared = Shared(Pool(MAX_THREADS, name))
         self._kept: Cache[str, _Kept] = Cache(MAX_KEPT)
         self._told: set[tuple[str, str]] = set()

@@ -13,7 +13,7 @@ from fingerd_sd.store.presence.everywhere import KEPT, Everywhere
 from fingerd_sd.store.server import Server
 
 # What a source may offer beyond `find`, and is offered here where `below` does.
-_OFFERED = ("news", "recent", "match", "give_back", "needs", "uids")
+_OFFERED = ("news", "since", "recent", "match", "give_back", "needs", "uids")
 
 
 class Joined:

@@ -308,6 +308,53 @@ def test_a_publish_on_any_host_is_seen_as_soon_as_it_is_heard_of(go: Go) -> None
     go(scenario)
 
 
+def test_a_publish_leaves_kept_answers_about_others(go: Go) -> None:
+    everybody = Audience(list=PLANS, rate=0)
+
+    async def scenario(one: Fleet, audience: Audience = everybody) -> None:
+        await one.publish(ALICE)
+        await one.publish(ALICE._replace(login="bob"))
+        await one.hears()
+        ask = asking(house := ruip(one.source, audiences=[audience], clock=lambda: 0.0))
+        client = house.policy.client("192.0.2.1")
+        lines = (b"alice\r\n", b"/W alice\r\n", b"bob\r\n", b"carol\r\n", b"\r\n")
+
+        async def left(change: Awaitable[Any]) -> list[bytes]:
+            for line in lines:
+                await ask(line)
+            before = one.source.news()
+            await change
+            await heard(one, before)
+            return [line for line in lines if house.ready(line, client, 0.0)]
+
+        assert await left(one.publish(ALICE._replace(plan="Else."))) == list(lines[2:4])
+        assert b"Else." in await ask()
+        before = one.source.news()
+        await one.publish(ALICE._replace(login="carol"))
+        await heard(one, before)
+        gone = one.server.call("DEL", one.server.names.person("carol"))
+        assert await left(gone) == list(lines[:3])
+        assert await left(one.server.call("CLIENT", "KILL", "TYPE", "pubsub")) == []
+
+    go(scenario)
+
+
+def test_where_full_names_are_searched_an_answer_may_be_about_anybody(go: Go) -> None:
+    async def scenario(one: Fleet) -> None:
+        await one.publish(ALICE)
+        await one.hears()
+        audience = Audience(list="sessions", rate=0, match_names=True)
+        assert audience.matches
+        ask = asking(house := ruip(one.source, audiences=[audience], clock=lambda: 0.0))
+        await ask()
+        before = one.source.news()
+        await one.publish(ALICE._replace(login="bob"))
+        await heard(one, before)
+        assert house.ready(b"alice\r\n", house.policy.client("192.0.2.1"), 0.0) is None
+
+    go(scenario)
+
+
 async def commands(one: Fleet) -> int:
     """Return how many scripts the store has run."""
     said = (await one.server.call("INFO", "commandstats")).decode().split("\r\n")
