@@ -9,6 +9,7 @@ when the store is first asked. What a reply means it does not know.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple, TypeAlias
@@ -31,6 +32,9 @@ CODES = {
     "BusyLoadingError": "LOADING",
     "MaxConnectionsError": "MAXCLIENTS",
 }
+# From 5.0 on redis says at first what it is called, and drops the reply, whatever that says: for
+# example that the server is in its protected mode.
+_OWN_NAMES = "lib_name", "lib_version", "driver_info"
 Reply: TypeAlias = Any  # bytes, int, None, a list of such, or a ResponseError of redis' as a value
 
 
@@ -67,6 +71,9 @@ class Link:
         the server says against the user or the password. The caller sets the deadline.
         """
         connection = _made(door)
+        for name in _OWN_NAMES:
+            if hasattr(connection, name):
+                setattr(connection, name, None)
         try:
             await connection.connect()
         except BaseException as error:
@@ -162,5 +169,7 @@ def _said(error: BaseException) -> str:
     """Return what `error` says in one line, without the words around it."""
     cause = error.__cause__ or error.__context__
     if isinstance(cause, OSError) and (cause.strerror or str(cause)):
+        if cause.errno is not None and (cause.strerror or "").startswith("Connect call failed"):
+            return os.strerror(cause.errno)  # asyncio says the address in its place
         return cause.strerror or str(cause)
     return " ".join(str(error).split()) or type(error).__name__

@@ -32,7 +32,10 @@ class Running:
     def start(self) -> None:
         """Start it, and wait until it answers."""
         self._process = subprocess.Popen(
-            self._command, executable=_program(), stdout=subprocess.DEVNULL
+            self._command,
+            executable=program(),
+            stdout=subprocess.DEVNULL,
+            restore_signals=False,  # so that a bound on files is an error, not a signal
         )
         end = time.monotonic() + 60
         while True:
@@ -47,6 +50,12 @@ class Running:
             assert time.monotonic() < end, "the store does not start"
             assert self._process.poll() is None, "the store has ended"
             time.sleep(0.02)
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        assert self._process is not None
+        return self._process.pid
 
     def stop(self) -> None:
         """End it, as a crash of its process would."""
@@ -73,7 +82,7 @@ class Running:
 def store(folder: Path, *options: str) -> Iterator[Running]:
     """A store that runs, with `options` of redis.conf(5) as words."""
     needs.modules("redis")
-    needs.programs(_program())
+    needs.programs(program())
     running = Running(folder, *options)
     running.start()
     try:
@@ -82,6 +91,6 @@ def store(folder: Path, *options: str) -> Iterator[Running]:
         running.stop()
 
 
-def _program() -> str:
+def program() -> str:
     """Return the program to run; the first that may be installed, if none is."""
     return next(filter(None, map(shutil.which, PROGRAMS)), PROGRAMS[0])

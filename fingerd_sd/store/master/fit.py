@@ -64,7 +64,8 @@ async def unfit(server: Server, works: Collection[Work]) -> list[str]:
 
 async def _ask(link: Link, server: Server, works: Collection[Work]) -> _Said:
     (lives,) = await link.exchange(("PING",))
-    if isinstance(lives, Exception) and not _is_denied(lives):
+    # At a full disk a server says so even here, and can be asked all the same.
+    if isinstance(lives, Exception) and code_of(lives) not in ("NOPERM", "MISCONF"):
         raise refusal(server.where, lives)
     info, began = await link.exchange(("INFO",), ("MULTI",))
     denied = ["MULTI"] if _is_denied(began) else []

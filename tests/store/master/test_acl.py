@@ -143,8 +143,10 @@ def test_the_reader_writes_nothing_and_sees_nothing_else(running: Running) -> No
             ):  # fmt: skip
                 await denied(reader, *words)
             await no_power(reader)
+            fleet = Fleet(reader)
             with pytest.raises(Refused, match="nothing was stored"):
-                await Fleet(reader).publish(*ALICE, PLAN, LIMITS, 5)
+                await fleet.publish(*ALICE, PLAN, LIMITS, 5)
+            await fleet.close()
         async with asked(running, "admin") as admin:
             assert await admin.call("EXISTS", ours) == 0
 
