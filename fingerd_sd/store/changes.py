@@ -17,7 +17,7 @@ from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from fingerd_sd.store.errors import StoreError, refusal
+from fingerd_sd.store.errors import StoreError, code_of, refusal
 from fingerd_sd.store.server import Server
 
 if TYPE_CHECKING:
@@ -140,7 +140,9 @@ class Changes:
                 await asyncio.wait((hearing,), timeout=self._silence)
                 if hearing.done():
                     said, hearing, asked = hearing.result(), None, False
-                    self._take(self._sound([said])[0])
+                    # At a full disk a server says so when it is asked for a sign of life.
+                    if not isinstance(said, Exception) or code_of(said) != "MISCONF":
+                        self._take(self._sound([said])[0])
                 elif asked:
                     raise TimeoutError
                 else:

@@ -21,7 +21,8 @@ class Error(str):
 @contextmanager
 def fake(says: Mapping[str, Any], greeting: bytes = b"") -> Iterator[int]:
     """A server at 127.0.0.1, at the port that is returned. `says`: the replies to commands by their
-    first words; it says OK to any other. `greeting`: what it says to everybody before it hangs up.
+    first words, or what returns them; it says OK to any other. `greeting`: what it says to
+    everybody before it hangs up.
     """
     replies = {"INFO": SOUND, "WAITAOF": [1, 0], "PING": Error("+PONG"), **says}
 
@@ -36,7 +37,7 @@ def fake(says: Mapping[str, Any], greeting: bytes = b"") -> Iterator[int]:
                     size = int(self.rfile.readline()[1:])
                     words.append(self.rfile.read(size + 2)[:-2])
                 reply = replies.get(words[0].decode().upper(), Error("+OK"))
-                self.wfile.write(_packed(reply))
+                self.wfile.write(_packed(reply() if callable(reply) else reply))
 
     class Listener(socketserver.ThreadingTCPServer):
         allow_reuse_address = True

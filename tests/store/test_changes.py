@@ -13,12 +13,14 @@ from typing import Any
 
 import pytest
 
+from fingerd_sd.config.store import Place, StoreKeys
 from fingerd_sd.store import changes as changes_module
 from fingerd_sd.store import server as server_module
 from fingerd_sd.store.changes import Changes
 from fingerd_sd.store.server import Server
 
 from ..helpers import needs
+from ..helpers.fake_store import Error, fake
 from ..helpers.store import Running, store
 from ..helpers.wire import run
 
@@ -231,3 +233,27 @@ def test_it_can_be_closed_at_any_time(tmp_path: Path) -> None:
             await heard.changes.close()
 
     with_store(tmp_path, scenario)
+
+
+def test_a_full_disk_is_no_loss() -> None:
+    asked: list[str] = []
+
+    def full() -> Error:
+        asked.append("PING")
+        return Error("MISCONF Errors writing to the AOF file: No space left on device")
+
+    async def scenario(port: int) -> None:
+        place = Place("redis", (("127.0.0.1", port),))
+        server = Server(StoreKeys("", place, timeout=30.0, ttl=0.0)).hold()
+        heard = Heard(server)
+        await heard.begun()
+        before = heard.changes.news()
+        await heard.until(lambda: len(asked) > 3)
+        assert heard.changes.news() == before
+        assert heard.changes.trouble == ""
+        await heard.changes.close()
+        await server.close()
+
+    subscribed = [b"subscribe", b"__redis__:invalidate", 1]
+    with fake({"PING": full, "CLIENT": 1, "SUBSCRIBE": subscribed}) as port:
+        run(scenario(port))
