@@ -35,7 +35,7 @@ AGAIN = 0.1, 2.0  # seconds until the next try: after the first failure, doubled
 class Changes:
     """Hears what changes below `server.names.people`, from `start` to `close`. `count`: another
     number after each change, and when hearing begins or ends. `hears`: whether it would hear of a
-    change within half the `ttl` of [store]. `trouble`: why it does not, although the store can be
+    change within `ttl` of [store]. `trouble`: why it does not, although the store can be
     asked. `changed`: called before `count` changes, with the logins; None: whichever.
     """
 
@@ -46,7 +46,7 @@ class Changes:
         self._server = server
         self._changed = changed
         least, most = SILENCE
-        self._silence = min(max(server.keys.ttl / 4, least), most)
+        self._silence = min(max(server.keys.ttl / 2, least), most)
         self._log: deque[Sequence[str] | None] = deque(maxlen=MAX_LOG)  # of changes, by count
         self._task: asyncio.Task[None] | None = None
 

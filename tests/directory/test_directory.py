@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -179,6 +180,27 @@ def test_sources_that_can_give_memory_back_do_and_one_that_fails_keeps_no_other(
     Directory([Mounted(Told()), Mounted(Fails(name="fails")), Mounted(keeps)]).give_back()
     assert not keeps.kept
     assert "on fire" in caplog.text
+
+
+def test_sources_are_started_and_one_that_fails_keeps_no_other_from_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    changed: list[str] = []
+
+    class Starts(Told):
+        def start(self, tell: Callable[[], None]) -> None:
+            tell()
+
+    class Fails(Told):
+        def start(self, tell: Callable[[], None]) -> None:
+            raise ZeroDivisionError
+
+    directory = Directory([Mounted(Told()), Mounted(Fails(name="fails")), Mounted(Starts())])
+    directory.start(lambda: changed.append("told"))
+    assert changed == ["told"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "Source fails failed: ZeroDivisionError"
+    ]
 
 
 # --- a person with others beneath ---

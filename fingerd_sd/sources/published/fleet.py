@@ -125,6 +125,11 @@ class FleetSource:
         keys, args = (self._server.names.recent,), (limit, people.MAX_LOGIN)
         return people.recent_of(await self._script(people.RECENT, keys, args), self._wall())
 
+    def give_back(self) -> None:
+        """Drop what may stand in, unless it is needed now."""
+        if not self._server.trouble:
+            self._kept.clear()
+
     async def close(self) -> None:
         """Give the store back."""
         await self._changes.close()

@@ -453,6 +453,23 @@ def test_nothing_stands_in_that_is_known_to_have_been_taken_back(go: Go) -> None
     go(scenario)
 
 
+def test_what_may_stand_in_is_given_back_unless_it_is_needed(go: Go) -> None:
+    async def scenario(one: Fleet) -> None:
+        for name in ("alice", "bob"):
+            await one.publish(ALICE._replace(login=name))
+            await one.source.find(name)
+        one.source.give_back()
+        await one.source.find("bob")
+        one.running.stop()
+        for _ in range(2):
+            assert (await one.source.find("bob")).lifetime == 2.0
+            with pytest.raises(StoreError):
+                await one.source.find("alice")
+            one.source.give_back()
+
+    go(scenario)
+
+
 def test_what_the_store_does_not_allow_is_in_the_journal_once(
     go: Go, caplog: pytest.LogCaptureFixture
 ) -> None:
