@@ -125,6 +125,34 @@ def test_the_reader_does_all_that_a_server_does(running: Running) -> None:
     run(scenario())
 
 
+def test_nothing_is_lost_when_the_server_is_restarted(running: Running) -> None:
+    """The server reads its log as its user `default`, in Redis 7.0 by the rights of that."""
+
+    async def scenario() -> None:
+        async with asked(running, "writer") as writer:
+            fleet = Fleet(writer)
+            await fleet.publish(*ALICE, PLAN, LIMITS, 5)
+            running.stop()
+            running.start()
+            row = await fleet.person(*ALICE)
+            assert row is not None
+            assert row.plan == "Curiouser\n"
+            await fleet.close()
+
+    run(scenario())
+
+
+def test_nobody_is_let_in_without_a_password(running: Running) -> None:
+    async def scenario() -> None:
+        nobody = Server(running.keys()).hold()
+        with pytest.raises(StoreError) as error:
+            await nobody.call("GET", "other")
+        assert error.value.code == "NOAUTH"
+        await nobody.close()
+
+    run(scenario())
+
+
 def test_the_reader_writes_nothing_and_sees_nothing_else(running: Running) -> None:
     async def scenario() -> None:
         await fill(running)
