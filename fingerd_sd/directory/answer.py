@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fingerd_sd.directory.search import Finding
 from fingerd_sd.policy.audience import PLANS, Audience
+from fingerd_sd.protocol.entry import Text
 from fingerd_sd.protocol.layout.long import long_form
 from fingerd_sd.protocol.query import Query, QueryError, parse
 from fingerd_sd.protocol.reply import (
@@ -63,8 +64,12 @@ def of_user(finding: Finding, audience: Audience, now: float, query: str = "") -
     """Return the answer to `audience` about one user. `now`: seconds since the epoch. `query`: as
     of an Answer.
     """
-    if finding.entries:
-        octets, result = encode(long_form(finding.entries, audience.show, now)), FOUND
+    entries = finding.entries
+    if entries:
+        one = entries[0] if len(entries) == 1 else None
+        # As the long form has a text, which is what most directories have: encode ends it.
+        text = one.text if isinstance(one, Text) else long_form(entries, audience.show, now)
+        octets, result = encode(text), FOUND
     elif finding.failed:
         octets, result = fixed(INTERNAL_ERROR), FAILED
     else:

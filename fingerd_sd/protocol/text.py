@@ -63,6 +63,8 @@ def printable(text: str) -> str:
     An ASCII control character is shown in caret notation (ESC as `^[`, as `cat -v` does), any other
     unprintable one as U+FFFD. RFC 1288 §3.3.
     """
+    if text.isascii() and text.isprintable():  # as most lines are
+        return text
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     if is_printable(text.replace("\n", "").replace("\t", "")):
