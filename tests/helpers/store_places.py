@@ -42,11 +42,14 @@ def talk(port: int, line: str) -> bytes:
 
 
 @contextmanager
-def sentinel(folder: Path, of: int) -> Iterator[int]:
-    """A Sentinel that watches the server at the port `of`, called MASTER; yield its own port."""
+def sentinel(folder: Path, of: int, *more: str) -> Iterator[int]:
+    """A Sentinel that watches the server at the port `of`, called MASTER; yield its own port.
+    `more`: lines of its configuration.
+    """
     port = free_port()
     config = folder / "sentinel.conf"
-    config.write_text(SENTINEL.format(port=port, folder=folder, of=of, master=MASTER))
+    text = SENTINEL.format(port=port, folder=folder, of=of, master=MASTER)
+    config.write_text("\n".join((text, *more, "")))
     process = subprocess.Popen(
         ["redis-sentinel", str(config)], executable=program(), stdout=subprocess.DEVNULL
     )

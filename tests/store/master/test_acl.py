@@ -3,15 +3,17 @@
 
 from __future__ import annotations
 
-import hashlib
+import asyncio
 import re
-from collections.abc import Collection, Iterator
+import subprocess
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fingerd_sd.config.publish import PublishKeys
+from fingerd_sd.config.store import Place, StoreKeys
 from fingerd_sd.protocol.entry import Person
 from fingerd_sd.serving.publishing.wire import Refused, Request
 from fingerd_sd.serving.publishing.writing import scripts
@@ -20,6 +22,7 @@ from fingerd_sd.serving.publishing.writing.fleet import Fleet
 from fingerd_sd.sources.people import Range
 from fingerd_sd.sources.published.fleet import FleetSource
 from fingerd_sd.store import people
+from fingerd_sd.store import server as server_module
 from fingerd_sd.store.errors import StoreError
 from fingerd_sd.store.keys import Names
 from fingerd_sd.store.master import fit
@@ -31,11 +34,18 @@ from fingerd_sd.store.server import Server
 
 from ...helpers import needs
 from ...helpers.store import Running, store
+from ...helpers.store_places import MASTER, free_port, sentinel, talk
 from ...helpers.wire import run, until
 
 needs.modules("redis")
 
 EXAMPLES = Path(__file__).parents[3] / "packaging/example/store"
+MANUAL = (EXAMPLES.parents[2] / "docs/store.md").read_text()
+# What the manual has root do, without the prompts.
+PASSWORDS = re.sub(
+    r"^[#>] ", "", re.findall(r"^# for user in (?:.|\n)*? done$", MANUAL, re.M)[0], flags=re.M
+)
+REMOVING = re.findall(r'EVAL "\n((?:.|\n)*?)" 1 ', MANUAL)[0]
 USERS = ("admin", "reader", "writer", "replica", "sentinel")
 PLAN = Request("publish", {"plan": "Curiouser\n"})
 ALICE = ("alice", 2001)
@@ -44,20 +54,26 @@ READ: tuple[Work, ...] = ("read",)
 
 
 @pytest.fixture
-def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
-    """A store that is set up as the examples say; the password of each user is its own name."""
-    users = (EXAMPLES / "users.acl").read_text()
-    for user in USERS:
-        users = users.replace(f"#{user} ", f"#{hashlib.sha256(user.encode()).hexdigest()} ")
-    (tmp_path / "users.acl").write_text(users)
+def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The examples, set up as docs/store.md says; the path of redis.conf."""
+    needs.programs("openssl", "bash")
+    (tmp_path / "users.acl").write_text((EXAMPLES / "users.acl").read_text())
+    subprocess.run(["bash", "-euc", PASSWORDS], cwd=tmp_path, check=True)
     conf = (EXAMPLES / "redis.conf").read_text()
     conf = conf.replace("/etc/redis", str(tmp_path)).replace("192.0.2.10 2001:db8::10 ", "")
     (tmp_path / "fingerd-sd.conf").write_text(conf)
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     for user in USERS:
         name = user if user in ("admin", "replica", "sentinel") else f"fingerd-{user}"
-        (tmp_path / user).write_text(f"{name}:{user}\n")
-    with store(tmp_path, "--include", str(tmp_path / "fingerd-sd.conf")) as made:
+        password = (tmp_path / f"{user}.password").read_text()
+        (tmp_path / user).write_text(f"{name}:{password}")
+    return str(tmp_path / "fingerd-sd.conf")
+
+
+@pytest.fixture
+def running(tmp_path: Path, example: str) -> Iterator[Running]:
+    """A store that is set up as the examples say."""
+    with store(tmp_path, "--include", example) as made:
         run(_before_7_2(made))
         yield made
 
@@ -231,6 +247,74 @@ def test_the_writer_sees_and_writes_nothing_else(running: Running) -> None:
 
 def test_who_has_no_password_does_nothing(running: Running) -> None:
     assert running.say("GET other").startswith("-NOAUTH")
+
+
+def test_what_a_host_that_is_gone_vouched_for_can_be_removed(running: Running) -> None:
+    async def scenario() -> None:
+        bob = ("bob", 2002)
+        async with asked(running, "writer", "login3") as gone, asked(running, "writer") as other:
+            one, two = Fleet(gone), Fleet(other)
+            for who in (ALICE, bob):
+                await one.publish(*who, PLAN, LIMITS, 5)
+            await two.publish(*bob, PLAN, LIMITS, 6)  # who has moved
+            async with asked(running, "admin") as admin:
+                keys = ("{fingerd-sd}:by:login3", "{fingerd-sd}", "login3")
+                assert await admin.call("EVAL", REMOVING, 1, *keys) == 1
+                assert await admin.call("EVAL", REMOVING, 1, *keys) == 0
+                assert await admin.call("ZRANGE", admin.names.recent, 0, -1) == [b"bob"]
+            assert await two.person(*ALICE) is None
+            assert await two.person(*bob) is not None
+            await one.close()
+            await two.close()
+
+    run(scenario())
+
+
+def test_servers_and_sentinel_have_the_rights_for_a_failover(
+    tmp_path: Path, example: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "AGAIN", 0.05)
+    password = {user: (tmp_path / f"{user}.password").read_text().strip() for user in USERS}
+    first, second = free_port(), free_port()
+    folders = [tmp_path / name for name in ("first", "second")]
+    for folder in folders:
+        folder.mkdir()
+    every = (
+        *("--include", example, "--bind", "127.0.0.1", "--repl-diskless-sync-delay", "0"),
+        *("--masteruser", "replica", "--masterauth", password["replica"]),
+    )
+    lines = (
+        f"sentinel auth-user {MASTER} sentinel",
+        f"sentinel auth-pass {MASTER} {password['sentinel']}",
+    )
+
+    async def scenario(watch: int, kill: Callable[[], None]) -> None:
+        place = Place("sentinel", (("127.0.0.1", watch),), master=MASTER)
+        keys = StoreKeys("", place, credential="admin", timeout=20.0)
+        one = Server(keys).hold()
+        while not await one.call("WAIT", 1, 100):
+            pass
+        while b"num-slaves\r\n$1\r\n1" not in talk(watch, f"SENTINEL MASTER {MASTER}"):
+            await asyncio.sleep(0.05)
+        await one.on_one(("SET", "a", "kept"), ("WAIT", 1, 30_000))
+        kill()
+        while True:
+            try:
+                await one.call("SET", "b", "x")
+                break
+            except StoreError:
+                await asyncio.sleep(0.05)
+        assert one.where == f"127.0.0.1:{second}"
+        assert await one.call("GET", "a") == b"kept"
+        await one.close()
+
+    replica = ("--replicaof", "127.0.0.1", str(first))
+    with (
+        store(folders[0], *every, "--port", str(first)) as main,
+        store(folders[1], *every, "--port", str(second), *replica),
+        sentinel(tmp_path, first, *lines) as watch,
+    ):
+        run(scenario(watch, main.stop))
 
 
 READING = people.SCRIPT, people.RECENT, everywhere._READ
