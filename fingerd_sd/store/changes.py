@@ -35,13 +35,14 @@ AGAIN = 0.1, 2.0  # seconds until the next try: after the first failure, doubled
 class Changes:
     """Hears what changes below `server.names.people`, from `start` to `close`. `count`: another
     number after each change, and when hearing begins or ends. `hears`: whether it would hear of a
-    change within `ttl` of [store]. `trouble`: why it does not, although the store can be
-    asked. `changed`: called before `count` changes, with the logins; None: whichever.
+    change within `ttl` of [store]. `began`: another number each time that hearing begins; 0 while
+    it does not. `trouble`: why it does not hear, although the store can be asked. `changed`: called
+    before `count` changes, with the logins; None: whichever.
     """
 
     def __init__(self, server: Server, changed: Callable[[Iterable[str] | None], None]) -> None:
         self.count = 0
-        self.hears = False
+        self.began = 0
         self.trouble = ""
         self._server = server
         self._changed = changed
@@ -49,6 +50,11 @@ class Changes:
         self._silence = min(max(server.keys.ttl / 2, least), most)
         self._log: deque[Sequence[str] | None] = deque(maxlen=MAX_LOG)  # of changes, by count
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    def hears(self) -> bool:
+        """Whether it would hear of a change."""
+        return self.began > 0
 
     def news(self) -> int:
         """Return `count`."""
@@ -87,7 +93,7 @@ class Changes:
                 log.error("%s", why, exc_info=error, extra={"event": "INTERNAL_ERROR"})
                 self.trouble = why
             if self.hears:
-                self.hears, wait = False, first
+                self.began, wait = 0, first
                 self._turn()
             if why != self.trouble:
                 self.trouble = why
@@ -107,9 +113,9 @@ class Changes:
         try:
             async with asyncio.timeout(self._server.keys.timeout):
                 await self._subscribe(link)
-            self.hears = True
             self.trouble = ""
             self._turn()  # old answers may have stood in meanwhile
+            self.began = self.count
             await self._hear(link)
         except (Lost, TimeoutError):
             return self.trouble

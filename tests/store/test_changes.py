@@ -165,7 +165,7 @@ def test_one_that_is_silent_since_nothing_changes_is_heard_all_along(
     async def scenario(running: Running) -> None:
         async with hearing(running) as (server, heard):
             await heard.begun()
-            before = heard.changes.news()
+            before, began = heard.changes.news(), heard.changes.began
             pings = 0
             while pings < 5:
                 stats = await server.call("INFO", "commandstats")
@@ -174,7 +174,7 @@ def test_one_that_is_silent_since_nothing_changes_is_heard_all_along(
                     if (b"cmdstat_ping" in stats)
                     else 0
                 )
-            assert (heard.changes.hears, heard.changes.news()) == (True, before)
+            assert (heard.changes.began, heard.changes.news()) == (began, before)
 
     with_store(tmp_path, scenario)
 

@@ -34,15 +34,19 @@ TIMEOUT = 5.0  # seconds for NSS, beside those for the store
 ACCOUNT = 2.0  # seconds that an account is taken to be there: it may be removed at any time
 LASTING = 60.0  # seconds, where the store tells of changes and no account is here
 MAX_KEPT = 8 << 20  # octets of entries that may stand in
+MAX_ABSENT = 1 << 20  # octets of absences, kept apart: guessed names push out no entry
 MAX_TOLD = 1000  # entries about which the journal has been told
 GECOS = ("name", "office", "phone", "home_phone")
 
 
 class _Kept(NamedTuple):
-    """An entry, and when the store last had it, in monotonic seconds."""
+    """An entry, or that there is none; when the store last said so, in monotonic seconds; and
+    `began` of the changes at that time.
+    """
 
-    entry: people.Entry
+    entry: people.Entry | None
     at: float
+    began: int
 
 
 class FleetSource:
@@ -70,6 +74,7 @@ class FleetSource:
         self.news, self.since = self._changes.news, self._changes.since
         self._shared = Shared(Pool(MAX_THREADS, name))
         self._kept: Cache[str, _Kept] = Cache(MAX_KEPT)
+        self._absent: Cache[str, _Kept] = Cache(MAX_ABSENT)
         self._told: set[tuple[str, str]] = set()
         self._refused = ""  # why the store did not do what it was asked, the last time
 
@@ -127,6 +132,7 @@ class FleetSource:
 
     def give_back(self) -> None:
         """Drop what may stand in, unless it is needed now."""
+        self._absent.clear()
         if not self._server.trouble:
             self._kept.clear()
 
@@ -137,15 +143,24 @@ class FleetSource:
 
     async def _read(self, user: str) -> people.Entry | None:
         """Return what the store has, and keep it. Raises StoreError and MalformedError."""
-        keys = (self._server.names.person(user),)
-        news = self.news()
+        began, now = self._changes.began, self._clock()
+        kept = self._kept.get(user, now) or self._absent.get(user, now)
+        if kept is not None and began and began == kept.began and now < kept.at + LASTING:
+            return kept.entry  # else there had been news of it
+        keys, news = (self._server.names.person(user),), self.news()
         said = await self._script(people.SCRIPT, keys, people.ARGUMENTS)
-        self._kept.drop(user)
+        self._changed((user,))
         entry = people.entry_of(user, said)
-        if entry is not None and self._server.keys.stale and news == self.news():
-            now = self._clock()
+        changed = self.since(news)
+        if changed is None or user in changed:
+            return entry
+        now = self._clock()
+        if entry is None:
+            self._absent.put(user, _Kept(None, now, began), len(user), now + LASTING)
+        elif self._server.keys.stale:
             size = 2 * sum(len(value) for value in said if value is not None)
-            self._kept.put(user, _Kept(entry, now), size, now + self._server.keys.stale)
+            until = now + self._server.keys.stale
+            self._kept.put(user, _Kept(entry, now, began), size, until)
         return entry
 
     async def _script(self, source: str, keys: Sequence[str], args: Sequence[str | int]) -> Any:
@@ -161,11 +176,12 @@ class FleetSource:
         return said
 
     def _changed(self, logins: Iterable[str] | None) -> None:
-        """Let nothing stand in that is known to be another now."""
-        if logins is None:
-            self._kept.clear()
-        for login in logins or ():
-            self._kept.drop(login)
+        """Forget what is known to be another now."""
+        for kept in (self._kept, self._absent):
+            if logins is None:
+                kept.clear()
+            for login in logins or ():
+                kept.drop(login)
 
     def _person(
         self, entry: people.Entry, account: pwd.struct_passwd | None, lifetime: float

@@ -245,8 +245,9 @@ def test_a_status_ends_when_the_user_said(go: Go) -> None:
     async def scenario(one: Fleet) -> None:
         await one.hears()
         for left, lifetime in ((90.0, 30.0), (60.0, LASTING), (None, LASTING)):
-            until = None if left is None else NOON + left
+            until, before = None if left is None else NOON + left, one.source.news()
             await one.publish(ALICE._replace(status="on call", until=until))
+            await heard(one, before)
             said = await one.source.find("alice")
             assert isinstance(said, Person)
             assert said.lifetime == lifetime
@@ -360,6 +361,36 @@ async def commands(one: Fleet) -> int:
     said = (await one.server.call("INFO", "commandstats")).decode().split("\r\n")
     rows = (row for row in said if row.startswith("cmdstat_eval"))
     return sum(int(row.split("calls=")[1].split(",")[0]) for row in rows)
+
+
+def test_the_store_is_asked_again_only_if_something_may_have_changed(go: Go) -> None:
+    async def scenario(one: Fleet) -> None:
+        await one.publish(ALICE)
+
+        async def asked(*names: str) -> int:
+            before = await commands(one)
+            for name in names:
+                await one.source.find(name)
+            return await commands(one) - before
+
+        assert await asked("alice", "bob") >= 2  # the script is sent whole at first
+        assert await asked("alice", "bob") == 2
+        await one.hears()
+        assert await asked("alice", "bob") == 2
+        assert await asked("alice", "bob", "alice", "bob") == 0
+        before = one.source.news()
+        await one.publish(ALICE._replace(login="bob"))
+        await heard(one, before)
+        assert await asked("alice", "bob", "bob") == 1
+        one.clock.now = LASTING + 1
+        assert await asked("alice", "bob") == 2
+        before = one.source.news()
+        await one.server.call("CLIENT", "KILL", "TYPE", "pubsub")
+        await heard(one, before)
+        await one.hears()
+        assert await asked("alice", "bob") == 2
+
+    go(scenario)
 
 
 def test_what_was_kept_is_dropped_when_changes_are_not_heard_any_more(go: Go) -> None:
