@@ -18,7 +18,7 @@ from ..helpers.ended import Ended
 from . import build, peers, people
 from .build import SOURCES
 from .load import Sample, measure
-from .peers import LIMIT, OURS, OURS_LOGGING, PYTHON, Peer
+from .peers import DEFER, LIMIT, OURS, OURS_LOGGING, PYTHON, Peer
 from .plan import Plan
 from .process import Server, ServerError, ask, other_work
 from .rounds import FULL, Round
@@ -29,6 +29,8 @@ KEPT, ABSENT, FOUND = "kept", "absent", "found"
 KINDS = (KEPT, ABSENT, FOUND)
 OURS_STATIC, OURS_DATABASE = "fingerd-sd, static", "fingerd-sd, SQLite"
 OURS_ACCOUNTS = "fingerd-sd, accounts"
+BARE, BARE_LOGGING = "Python's calls alone", "Python's calls alone, an entry each"
+LIMIT_LOGGING = "C, an entry each"
 OURS_FIRST = (OURS_STATIC, OURS_DATABASE, OURS_ACCOUNTS)
 NOBODY = b"No such user\r\n"
 ZERO = "0" * 7  # what load.c puts for number 0
@@ -95,8 +97,22 @@ def gather(
         if one.name in (LIMIT, peers.PROTOCOL, peers.TWISTED, peers.GO):
             asked = {KEPT: Asking(one.user), **asked}
         every.append((one, asked))
-    kept = [one for one in found if one.name in (OURS, OURS_LOGGING)]
+    kept = [*_least(), *(one for one in found if one.name in (OURS, OURS_LOGGING))]
     return [*every, *((one, {KEPT: Asking(one.user)}) for one in kept)], missing
+
+
+def _least() -> list[Peer]:
+    """Return what no server in Python, or with an entry in the journal for each query, can be
+    below.
+    """
+    about = "no server: the calls that one must make"
+    bare = Peer(BARE, about, (PYTHON, "-IS", str(SOURCES / "bare.py")), defer=DEFER)
+    c = Peer(LIMIT_LOGGING, "with an entry in the journal", (str(build.compiled("limit")), "log"))
+    return [
+        replace(c, journal=True),
+        bare,
+        replace(bare, name=BARE_LOGGING, argv=(*bare.argv, "log"), journal=True),
+    ]
 
 
 class Life(Ended):
