@@ -31,6 +31,10 @@ name = "others"
 show = ["name"]
 rate = 0
 """
+PUBLISHING = """
+[publish]
+per_hour = 100_000
+"""
 SOURCE = """
 [[source]]
 type = "published"
@@ -61,7 +65,7 @@ class Plans(Ended):
         try:
             for name in LOGIN_HOSTS:
                 machine = fleet.machines[name]
-                machine.write(CONFIGURATION, share(machine, KEEPER, url) + SOURCE)
+                machine.write(CONFIGURATION, share(machine, KEEPER, url) + PUBLISHING + SOURCE)
                 machine.systemctl("stop", KEEPER)
                 machine.systemctl("start", ENTRANCE)
             for name in SERVERS:

@@ -5,23 +5,23 @@ from __future__ import annotations
 
 from ..machine import Machine
 from . import network
-from .store import MASTER, PORT, SECRET, WATCH
+from .fleet import EXAMPLES
+from .store import MASTER, PORT, SERVICES, WATCH
 
 URL = f"redis://{network.STORE}:{PORT}"
 SENTINEL = f"redis+sentinel://{network.STORE}:{WATCH}/{MASTER}"
-PASSWORD = "/etc/fingerd-sd/store-password"
-# As finger-presence.service(5) and fingerd.toml(5) say: the way out to the store, and no other.
+# The way out as the drop-in gives it. $1: the unit.
 WAY_OUT = f"""
-[Service]
-PrivateNetwork=no
-RestrictAddressFamilies=AF_INET AF_INET6
-IPAddressAllow={network.STORE} {network.REPLICA}
-LoadCredential=store:{PASSWORD}
+folder=/run/systemd/system/$1.d
+install -d "$folder"
+sed "s/^IPAddressAllow=.*/IPAddressAllow={network.STORE} {network.REPLICA}/" \\
+    "{EXAMPLES}/$1.d/store.conf" >"$folder/store.conf"
+systemctl daemon-reload
 """
 SECTION = """
 [store]
 url = "{url}"
-credential = "store"
+credential = "fingerd-sd-store"
 ttl = 0.2
 hosts = ["login1", "login2", "login3"]
 """
@@ -29,7 +29,7 @@ hosts = ["login1", "login2", "login3"]
 
 def share(machine: Machine, unit: str, url: str = URL) -> str:
     """Let a unit of `machine` reach the store; return what its configuration says of that."""
-    machine.write(PASSWORD, SECRET, mode=0o600)
-    machine.write(f"/run/systemd/system/{unit}.d/store.conf", WAY_OUT)
-    machine.systemctl("daemon-reload")
+    for file, user in SERVICES.items():
+        machine.write(f"/etc/credstore/{file}", f"fingerd-{user}:{user}\n", mode=0o600)
+    machine.run("sh", "-euc", WAY_OUT, "sh", unit)
     return SECTION.format(url=url)

@@ -1,35 +1,50 @@
 # SPDX-License-Identifier: MIT
 """The store of a fleet, on its hub: a server with a small disk, a replica and Sentinel for it.
 
-It is Debian's own package of the release, Redis or Valkey, by the template unit that this has.
+It is Debian's own package of the release, Redis or Valkey, by the template unit that this has, and
+set up as our example says. The password of each of its users is the user's own name there.
 """
 
 from __future__ import annotations
 
+import hashlib
+
 from ..machine import Machine
 from ..waiting import wait_for
+from .fleet import EXAMPLES
 from .network import REPLICA, STORE
 
 PORT, WATCH = 6379, 26379
 MASTER = "fingers"
 DISK = 24  # MiB
-SECRET = "curiouser"
-# What differs from Debian's configuration. The journal has its log.
+# Which user of the store each file with a password is for.
+SERVICES = {"fingerd-sd-reader": "reader", "fingerd-sd-writer": "writer"}
+USERS = ("admin", *SERVICES.values(), "replica", "sentinel")
+AS_ADMIN = ("--user", "admin", "-a", "admin")
+PASSWORDS = ";".join(f"s/#{user} /#{hashlib.sha256(user.encode()).hexdigest()} /" for user in USERS)
+# $1: the name of the package; $2: what differs for this release. What is set up for all servers.
+SET_UP = f"""
+cd {EXAMPLES}/store
+sed "s|/etc/redis|/etc/$1|" redis.conf >/etc/$1/fingerd-sd.conf
+sed "$2;{PASSWORDS}" users.acl >/etc/$1/users.acl
+chown $1: /etc/$1/fingerd-sd.conf /etc/$1/users.acl
+"""
+# Redis 7.0 has no WAITAOF, so whoever writes asks how it is set up.
+OLD = {"redis": "/^user fingerd-writer /s/$/ +config|get/", "valkey": ""}
+# What differs for each server. The journal has its log.
 SERVER = """
 include /etc/{make}/{make}.conf
+include /etc/{make}/fingerd-sd.conf
 bind {address}
 replica-announce-ip {address}
 dir {folder}
 logfile ""
 pidfile /run/{make}-{name}/{make}-server.pid
-appendonly yes
-appendfsync always
 aof-load-truncated yes
 auto-aof-rewrite-percentage 0
-save ""
 repl-diskless-sync-delay 0
-requirepass {secret}
-masterauth {secret}
+masteruser replica
+masterauth replica
 """
 # At a full disk a server with `appendfsync always` ends at each write. After five within ten
 # seconds systemd would not start it again, whatever room there is.
@@ -42,7 +57,8 @@ port {watch}
 daemonize no
 dir /var/lib/{make}
 sentinel monitor {master} {store} {port} 1
-sentinel auth-pass {master} {secret}
+sentinel auth-user {master} sentinel
+sentinel auth-pass {master} sentinel
 sentinel down-after-milliseconds {master} 1000
 sentinel failover-timeout {master} 5000
 """
@@ -66,6 +82,7 @@ class Store:
         self.hub, self.make = hub, make
         hub.write(f"/etc/systemd/system/{make}-server@.service.d/fingers.conf", UNIT)
         hub.systemctl("daemon-reload")
+        hub.run("sh", "-euc", SET_UP, "sh", make, OLD[make])
 
     def renew(self) -> None:
         """Stop all, and have empty servers of which none is started."""
@@ -101,8 +118,8 @@ class Store:
     def tell(self, *words: str, name: str = "main", check: bool = True) -> str:
         """Send a command to a server by the client of its package; return what it says."""
         address = {"main": STORE, "replica": REPLICA}[name]
-        client = (f"{self.make}-cli", "-h", address, "-p", str(PORT))
-        said = self.hub.run(*client, "--no-auth-warning", "-a", SECRET, *words, check=check)
+        client = (f"{self.make}-cli", "-h", address, "-p", str(PORT), "--no-auth-warning")
+        said = self.hub.run(*client, *AS_ADMIN, *words, check=check)
         return said.stdout.strip()
 
     def fill(self) -> None:
@@ -138,6 +155,6 @@ class Store:
     def _write(self, file: str, text: str, name: str, address: str) -> None:
         filled = text.format(
             make=self.make, folder=self._folder(name), name=name, address=address,
-            secret=SECRET, master=MASTER, store=STORE, port=PORT, watch=WATCH,
+            master=MASTER, store=STORE, port=PORT, watch=WATCH,
         )  # fmt: skip
         self.hub.write(f"/etc/{self.make}/{file}.conf", filled, mode=0o640, owner=self.make)

@@ -5,6 +5,7 @@ or says that it is old, or that there is none.
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import time
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from .fleet import SERVERS, Fleet
 from .network import REPLICA, STORE
 from .plans import FAILED, NOTE, Numbers, Plans, answer
 from .sharing import SENTINEL
-from .store import SECRET, Store
+from .store import AS_ADMIN, Store
 
 AWAY = 20  # seconds
 NUMBERED = "ben", "cyd"
@@ -28,7 +29,7 @@ NOISE = """
 touch /run/noise
 for round in $(seq 300); do
     [ -e /run/noise ] || break
-    timeout 10 {make}-benchmark -h {store} -a {secret} -q -c 8 -n 1000 -t ping,get,set,incr \\
+    timeout 10 {make}-benchmark -h {store} {user} -q -c 8 -n 1000 -t ping,get,set,incr \\
         >/dev/null 2>&1 || true
     sleep 0.3
 done
@@ -40,7 +41,7 @@ class Noise(Ended):
 
     def __init__(self, store: Store) -> None:
         self._hub = store.hub
-        script = NOISE.format(make=store.make, store=STORE, secret=SECRET)
+        script = NOISE.format(make=store.make, store=STORE, user=shlex.join(AS_ADMIN))
         self._process: subprocess.Popen[bytes] = self._hub.start("sh", "-c", script)
         wait_for(lambda: store.tell("EXISTS", "key:__rand_int__") == "1", "noise")
 
@@ -107,7 +108,7 @@ def test_a_store_that_is_away(fleet: Fleet, store: Store, plans: Plans) -> None:
         plans.wait_for_answers("ada", answer("ada", more=NOTE))
         assert fleet.ask("dan") == FAILED
         for server in plans.servers:
-            assert "the store at" in server.status()
+            wait_for(lambda: "the store at" in server.status(), "a status")  # noqa: B023
         time.sleep(max(0.0, began + AWAY - time.monotonic()))
         store.start()
         now.wait_for_more()
