@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -522,6 +523,26 @@ def test_a_new_setup_holds_from_the_next_request_and_closes_the_old_sources() ->
 
     old = Closing(Text("old"), waits=waits)
     visits(scenario, old)
+
+
+def test_sources_are_started_once_and_their_trouble_is_told_without_a_request() -> None:
+    changed: list[Callable[[], None]] = []
+
+    class Starts(Told):
+        def start(self, tell: Callable[[], None]) -> None:
+            changed.append(tell)
+
+    async def scenario(it: Visited) -> None:
+        assert len(changed) == 1
+        it.web.use(setup_of(Starts(), visited=it))
+        assert len(changed) == 2
+        told: list[str] = []
+        it.web.on_change = lambda: told.append("changed")
+        changed[1]()
+        changed[1]()  # it is to be set again first
+        assert told == ["changed"]
+
+    visits(scenario, Starts())
 
 
 def test_a_proxy_that_is_trusted_no_longer_is_not_believed_on_an_old_connection() -> None:
