@@ -6,7 +6,7 @@ one with the keeper's file, and two with the store, on a host with accounts and 
 store is a real one on a Unix socket, which puts each change on the disk. What is published during
 the measurement goes by the keeper's own code, as from another host.
 
-    python3 -m tests.bench.fleet_published [--users 5000] [--publishes 300] [--rounds 9]
+    python3 -m tests.bench.fleet_published [--users 5000] [--rounds 9]
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import math
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -38,9 +39,8 @@ from .process import Server, ask
 
 STATIC, FILE, HERE, FRONT = "static", "file of one host", "store", "store, no accounts here"
 KEPT = 20_000  # queries for one user in a round
-NEW = 500  # users in a round who were not asked for before
+NEW = 500  # users in a round who were not asked for before, at most
 CLIENTS = 64
-SETTLE = 2.2  # seconds after which nothing of a host with accounts is kept
 PUBLISHED = 'type = "published"\nmax_uid = 4000000'
 STORE = '\n\n[store]\nurl = "unix://{path}"'
 MANY = PublishKeys(per_hour=0, max_people=10_000_000)
@@ -78,28 +78,29 @@ def start(stack: ExitStack, folder: Path, running: Running, users: int) -> dict[
     return servers
 
 
-def _kept_and_new(servers: dict[str, Server], rounds: int, users: int) -> None:
+def _kept_and_new(servers: dict[str, Server], rounds: int, users: int, count: int) -> None:
     """Print what kept answers and first ones take, in turns."""
     kept: dict[str, list[float]] = {name: [] for name in servers}
     new: dict[str, list[float]] = {name: [] for name in servers}
     waits: dict[str, list[float]] = {name: [] for name in servers}
+    each = min(NEW, (users - 1) // rounds)
     for number in range(rounds):
         for name in sorted(servers, key=lambda name: hash((name, number))):
             server = servers[name]
             ask(server.port, login(0).encode())
-            sample = measure(server, CLIENTS, KEPT)
+            sample = measure(server, CLIENTS, count)
             assert sample.bad == 0, sample
             kept[name].append(sample.cpu_us)
             if name == STATIC:
                 continue
-            first = 1 + number * NEW
+            first = 1 + number * each
             before = server.cpu_us()
-            for one in range(first, first + NEW):
+            for one in range(first, first + each):
                 begun = time.monotonic()
-                said = ask(server.port, login(one % users).encode())
+                said = ask(server.port, login(one).encode())
                 waits[name].append((time.monotonic() - begun) * 1e3)
                 assert b"Working on the engine." in said, said
-            new[name].append((server.cpu_us() - before) / NEW)
+            new[name].append((server.cpu_us() - before) / each)
     print("| users are in | kept, µs | to the file's | new, µs | new, ms | p99 |")
     print("|---|--:|--:|--:|--:|--:|")
     for name in servers:
@@ -147,21 +148,23 @@ def _last(values: Sequence[float], share: float) -> float:
     return sorted(values)[math.ceil(share * len(values)) - 1]
 
 
-def main() -> None:
-    """Measure, as the arguments say."""
+def main(words: Sequence[str] | None = None) -> int:
+    """Measure, as `words` or the arguments say."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--users", type=int, default=5000)
     parser.add_argument("--publishes", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=9)
-    asked = parser.parse_args()
+    parser.add_argument("--kept", type=int, default=KEPT)
+    asked = parser.parse_args(words)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory()))
         running = stack.enter_context(store(folder))
         fill(running.socket, Names("fingerd-sd"), range(asked.users), 1)
         servers = start(stack, folder, running, asked.users)
-        _kept_and_new(servers, asked.rounds, asked.users)
+        _kept_and_new(servers, asked.rounds, asked.users, asked.kept)
         asyncio.run(_publishes(servers, running, asked.publishes))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from ..helpers import needs
-from . import fleet
+from . import fleet, fleet_published
 from .fleet_store import EACH
 
 HOSTS, PLANS = 20, (100, 1000)
@@ -42,3 +42,15 @@ def test_a_small_fleet_is_measured_whole(capsys: pytest.CaptureFixture[str]) -> 
     assert [row["a server reads"] for row in found["a server reads"]][-1].startswith("one user")
     assert len(found["20 hosts, each once in 1 s"]) == 3
     assert len(found["the store alone"]) == 2
+
+
+def test_a_store_is_measured_beside_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+    needs.programs("cc")
+    sizes = ["--users", "20", "--rounds", "1", "--publishes", "2", "--kept", "100"]
+    assert fleet_published.main(sizes) == 0
+    found = tables(capsys.readouterr().out)
+    assert [row["users are in"] for row in found["users are in"]] == [
+        *("static", "file of one host", "store", "store, no accounts here"),
+    ]
+    seen = found["after it, the changed answer at a server with"]
+    assert [float(row["median, ms"]) > 0 for row in seen] == [True, True]
