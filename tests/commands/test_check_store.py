@@ -125,7 +125,11 @@ WRITER = ["--user", "writer", "on", ">two", "~*", "&*", "+@all"]
         ('1 "secret" "{folder}/writer"', "writer:three", "WRONGPASS"),
         ('1 "secret" "{folder}/writer"', "reader:one", "does not allow"),
         ('1 "secret" "{folder}/none"', "writer:two", "there is no file"),
-        ("0", "writer:two", "LoadCredential=secret:FILE"),
+        (
+            "0",
+            "writer:two",
+            "finger-publish.service does not get it: have LoadCredential=secret:FILE",
+        ),
     ],
 )
 def test_it_asks_with_the_credential_of_each_service(

@@ -66,7 +66,8 @@ def lacking(keys: StoreKeys) -> Iterator[str]:
     """Yield what those services lack that ask the store on this machine, if systemd can say."""
     for unit, _, _ in askers():
         yield from off_the_store(keys, unit, effective_unit(unit) or {})
-        if keys.credential and keys.credential not in (credentials(unit) or {keys.credential}):
+        known = credentials(unit)
+        if keys.credential and known is not None and keys.credential not in known:
             yield (
                 f"credential in [store]: {unit} does not get it: have"
                 f" LoadCredential={keys.credential}:FILE in its drop-in store.conf"
