@@ -74,7 +74,9 @@ def certify(folder: Path, name: str) -> Path:
         subprocess.run(("openssl", *words), cwd=folder, check=True, capture_output=True)
 
     curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc")
-    authority = ("-addext", "basicConstraints=critical,CA:TRUE")
+    # Python 3.13 wants an authority to say what its key is for, and a certificate whose it is.
+    constraints = ("-addext", "basicConstraints=critical,CA:TRUE")
+    authority = (*constraints, "-addext", "keyUsage=critical,keyCertSign")
     openssl(
         *("req", "-x509", *curve, "-keyout", "ca.key", "-out", "ca.pem", "-days", "2"),
         *("-subj", "/CN=authority", *authority),
@@ -82,7 +84,7 @@ def certify(folder: Path, name: str) -> Path:
     openssl(
         "req", "-new", *curve, "-keyout", "store.key", "-out", "store.csr", "-subj", "/CN=store"
     )
-    (folder / "names").write_text(f"subjectAltName={name}\n")
+    (folder / "names").write_text(f"subjectAltName={name}\nauthorityKeyIdentifier=keyid\n")
     openssl(
         *("x509", "-req", "-in", "store.csr", "-CA", "ca.pem", "-CAkey", "ca.key"),
         *("-out", "store.pem", "-days", "2", "-extfile", "names"),

@@ -13,7 +13,6 @@ import pytest
 from fingerd_sd.config.store import Place, StoreKeys
 from fingerd_sd.store import server
 from fingerd_sd.store.errors import StoreError
-from fingerd_sd.store.master import finding
 from fingerd_sd.store.server import Server
 
 from ..helpers import needs
@@ -141,7 +140,7 @@ def test_a_password_comes_from_a_file(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
-    monkeypatch.setattr(finding, "FOLDERS", ())
+    monkeypatch.setattr("fingerd_sd.store.master.finding.FOLDERS", ())
     if credential is not None:
         (tmp_path / "store").write_text(credential)
 

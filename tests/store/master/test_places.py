@@ -13,7 +13,6 @@ import pytest
 from fingerd_sd.config.store import Place, StoreKeys
 from fingerd_sd.store import server as server_module
 from fingerd_sd.store.errors import StoreError
-from fingerd_sd.store.master import finding
 from fingerd_sd.store.master.fit import Work, unfit
 from fingerd_sd.store.presence import telling
 from fingerd_sd.store.presence.everywhere import Everywhere
@@ -315,7 +314,7 @@ def test_a_replica_that_takes_no_writes_is_named(tmp_path: Path) -> None:
 def test_a_credential_that_nobody_may_read_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(finding, "FOLDERS", (str(tmp_path),))
+    monkeypatch.setattr("fingerd_sd.store.master.finding.FOLDERS", (str(tmp_path),))
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
     (tmp_path / "secret").mkdir()
     said = asked(at("redis", 1)._replace(credential="secret"), use)
