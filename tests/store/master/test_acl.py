@@ -56,7 +56,7 @@ READ: tuple[Work, ...] = ("read",)
 @pytest.fixture
 def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The examples, set up as docs/store.md says; the path of redis.conf."""
-    needs.programs("openssl", "bash")
+    needs.programs("bash")
     (tmp_path / "users.acl").write_text((EXAMPLES / "users.acl").read_text())
     subprocess.run(["bash", "-euc", PASSWORDS], cwd=tmp_path, check=True)
     conf = (EXAMPLES / "redis.conf").read_text()
