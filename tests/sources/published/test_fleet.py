@@ -198,16 +198,16 @@ def test_another_user_of_the_same_name_is_not_shown_and_the_journal_told_once(
         (ALICE._replace(uid=999), None, "published by uid 999, not from 1000 to 60000"),
         (ALICE._replace(uid=60001), None, "published by uid 60001, not from 1000 to 60000"),
         (ALICE._replace(gone=NOON), None, "login3 has no such account any more"),
-        (ALICE._replace(gone=NOON), account("alice"), "login3 has no such account any more"),
-        (ALICE, account("Alice"), 'the account is called "Alice"'),
+        (ALICE._replace(gone=NOON), "alice", "login3 has no such account any more"),
+        (ALICE, "Alice", 'the account is called "Alice"'),
     ],
 )
 def test_who_is_not_a_person_of_the_fleet_is_not_shown(
-    go: Go, nss: Accounts, entry: Entry, here: pwd.struct_passwd | None, why: str
+    go: Go, nss: Accounts, entry: Entry, here: str | None, why: str
 ) -> None:
     async def scenario(one: Fleet) -> None:
         if here is not None:
-            nss["alice"] = here
+            nss["alice"] = account(here)
         await one.publish(entry)
         said = await one.source.find("alice")
         assert isinstance(said, Absent)
