@@ -113,8 +113,11 @@ def test_the_examples_work_and_check_is_content(booted: Fleet, example: Machine)
             note=lambda: example.systemctl("status", SERVICE, KEEPER, PRESENCE, check=False),
         )
         assert asked
-        status = example.show(PRESENCE, "StatusText")
-        assert "0 sessions on login1" in status
+        wait_for(
+            lambda: "0 sessions on login1" in example.show(PRESENCE, "StatusText"),
+            "presence to have told",
+            note=lambda: example.show(PRESENCE, "StatusText"),
+        )
         assert user.publish("--remove").status == 0
     finally:
         user.drop()
