@@ -197,6 +197,14 @@ def test_nothing_is_imported_but_the_standard_library_and_a_few_others(name: str
     assert foreign <= {*sys.stdlib_module_names, "fingerd_sd", *FOREIGN.get(name, ())}
 
 
+def test_no_helper_of_tests_has_a_name_that_an_older_pytest_calls() -> None:
+    names = {"setup", "teardown"}  # by Debian 12's, once for each test of the module
+    for file in sorted((ROOT / "tests").rglob("test_*.py")):
+        body = ast.parse(file.read_text()).body
+        there = {node.name for node in body if isinstance(node, ast.FunctionDef)}
+        assert not names & there, file
+
+
 def test_sources_know_neither_clients_nor_layouts() -> None:
     for name in MODULES:
         if floor_of(name) == "sources":

@@ -35,7 +35,7 @@ sessions = "fleet"
 """
 
 
-def setup(folder: Path, running: Running) -> Setup:
+def made(folder: Path, running: Running) -> Setup:
     """Return what is read from a configuration that names the store."""
     file = folder / "fingerd.toml"
     file.write_text(CONFIG.format(socket=running.socket))
@@ -68,7 +68,7 @@ def test_it_starts_without_the_store_says_so_and_heals(
 
     async def scenario(running: Running) -> None:
         running.stop()
-        async with served(setup(tmp_path, running)) as finger:
+        async with served(made(tmp_path, running)) as finger:
             told: list[str] = []
 
             def tell() -> None:
@@ -111,13 +111,13 @@ def test_another_configuration_leaves_no_connection_to_the_store_before(tmp_path
                 while await clients(link) not in numbers:
                     await asyncio.sleep(0.01)
 
-        async with served(setup(tmp_path, one)) as finger:
+        async with served(made(tmp_path, one)) as finger:
             some = 2, 3  # one to hear of changes, and two sources may read the sessions at once
             await settled(before, *some)
             for _ in range(3):
-                finger.use(setup(tmp_path, one))
+                finger.use(made(tmp_path, one))
                 await settled(before, *some)
-            finger.use(setup(tmp_path, two))
+            finger.use(made(tmp_path, two))
             await settled(before, 0)
             await settled(after, *some)
         await settled(after, 0)

@@ -150,8 +150,13 @@ def test_nothing_is_lost_when_the_server_is_restarted(running: Running) -> None:
             await fleet.publish(*ALICE, PLAN, LIMITS, 5)
             running.stop()
             running.start()
-            row = await fleet.person(*ALICE)
-            assert row is not None
+            row = None
+            async with asyncio.timeout(60):
+                while row is None:
+                    try:
+                        row = await fleet.person(*ALICE)
+                    except Refused:  # it may still be reading its log
+                        await asyncio.sleep(0.05)
             assert row.plan == "Curiouser\n"
             await fleet.close()
 
