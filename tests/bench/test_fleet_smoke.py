@@ -46,6 +46,7 @@ def test_a_small_fleet_is_measured_whole(capsys: pytest.CaptureFixture[str]) -> 
 
 def test_a_store_is_measured_beside_a_file(capsys: pytest.CaptureFixture[str]) -> None:
     needs.programs("cc")
+    needs.right(needs.mounts_as_anybody)
     sizes = ["--users", "20", "--rounds", "1", "--publishes", "2", "--kept", "100"]
     assert fleet_published.main(sizes) == 0
     found = tables(capsys.readouterr().out)
