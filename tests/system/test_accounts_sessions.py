@@ -10,6 +10,7 @@ import pytest
 
 from .finger import ABSENT, Finger
 from .machine import Machine
+from .user import remove
 from .waiting import wait_for
 
 HOST = "203.0.113.7"
@@ -85,7 +86,7 @@ def people(machine: Machine) -> Iterator[Machine]:
     finally:
         for login in ACCOUNTS:
             log_out(machine, login)
-            machine.run("userdel", "--remove", login, check=False)
+            remove(machine, login)
 
 
 @pytest.fixture

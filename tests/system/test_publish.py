@@ -10,6 +10,7 @@ import pytest
 
 from .finger import ABSENT, Finger
 from .machine import Machine
+from .user import remove
 from .waiting import wait_for
 
 KEEPER, PUBLISH = "finger-publish.service", "finger-publish.socket"
@@ -37,7 +38,7 @@ def users(machine: Machine) -> Iterator[Machine]:
         yield machine
     finally:
         for login in USERS:
-            machine.run("userdel", "--remove", login, check=False)
+            remove(machine, login)
 
 
 @pytest.fixture

@@ -9,6 +9,19 @@ from typing import Any
 from .machine import Machine, Said
 from .waiting import wait_for
 
+GONE = 6  # what userdel(8) returns if there is no such account
+
+
+def remove(machine: Machine, login: str) -> None:
+    """Delete the account `login` with its home, if it is there. Whoever has just logged out may
+    still have processes, and userdel refuses until they have ended.
+    """
+
+    def deleted() -> bool:
+        return machine.run("userdel", "--remove", login, check=False).status in (0, GONE)
+
+    wait_for(deleted, f"{login} to be deleted")
+
 
 class User:
     """The account `login`, made anew, with `uid` if it is given. `drop` it in any case."""
@@ -26,7 +39,7 @@ class User:
     def drop(self) -> None:
         """Stop the user's manager and delete the account with its home."""
         self.machine.systemctl("stop", f"user@{self.uid}.service", check=False)
-        self.machine.run("userdel", "--remove", self.login)
+        remove(self.machine, self.login)
 
     def command(self, *argv: str) -> list[str]:
         """Return the command of the machine that runs `argv` as this user."""
