@@ -97,3 +97,8 @@ def unreachable(where: str, why: str) -> StoreError:
         f"the store at {where} cannot be reached: {why}; see url in [store], whether the server"
         " runs, and whether the drop-in store.conf lets the service reach it"
     )
+
+
+def late(where: str, seconds: float) -> StoreError:
+    """Return that what is at `where` has not answered within `seconds`."""
+    return unreachable(where, f"no answer within {seconds:g} s (timeout in [store])")

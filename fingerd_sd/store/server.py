@@ -8,7 +8,6 @@ tries every second whether it is back. The journal has an entry when it goes, an
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
@@ -16,8 +15,16 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 from fingerd_sd.config.store import StoreKeys
 from fingerd_sd.process.hostname import own_name
 from fingerd_sd.store import imported
-from fingerd_sd.store.errors import DOWN, StoreError, code_of, is_elsewhere, refusal, unreachable
-from fingerd_sd.store.keys import Names
+from fingerd_sd.store.errors import (
+    DOWN,
+    StoreError,
+    code_of,
+    is_elsewhere,
+    late,
+    refusal,
+    unreachable,
+)
+from fingerd_sd.store.keys import Names, digest
 
 if TYPE_CHECKING:
     from fingerd_sd.store.link import Command, Link, Reply, Word
@@ -94,9 +101,8 @@ class Server:
 
     async def script(self, source: str, keys: Sequence[Word], args: Sequence[Word]) -> Any:
         """Return what the Lua script `source` returns: EVALSHA, or EVAL where that is not known."""
-        digest = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
         try:
-            return await self.call("EVALSHA", digest, len(keys), *keys, *args)
+            return await self.call("EVALSHA", digest(source), len(keys), *keys, *args)
         except StoreError as error:
             if error.code != "NOSCRIPT":
                 raise
@@ -130,8 +136,7 @@ class Server:
             async with asyncio.timeout(seconds):
                 return await work()
         except TimeoutError:
-            why = f"no answer within {seconds:g} s (timeout in [store])"
-            raise self._fallen(unreachable(self.where, why)) from None
+            raise self._fallen(late(self.where, seconds)) from None
         except StoreError as error:
             raise self._fallen(error) from None
 

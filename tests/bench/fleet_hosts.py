@@ -117,7 +117,7 @@ def tellings(server: Server, count: int, moved: float = 0.0) -> list[bytes]:
 def reading(server: Server, last: float) -> bytes:
     """Return the question for hosts that have changed after the change `last`."""
     names = server.names
-    keys = (names.hosts, telling.told_key(server), telling.began_key(server))
+    keys = (names.hosts, names.told, names.began)
     args = (repr(last), everywhere.PAGE, MAX_OCTETS, names.sessions, everywhere.PAGE_OCTETS)
     return _script(everywhere._READ, keys, args) + packed("PING")
 
@@ -153,7 +153,7 @@ def costs(
         hosts.all(same[0], TOLD)
         measured("a host tells, and nothing is new", same, TOLD, 0)
         measured("a host tells, and something is", moved, TOLD, 0)
-        newest = telling.told_key(server), 0, everywhere.PAGE, "WITHSCORES"
+        newest = server.names.told, 0, everywhere.PAGE, "WITHSCORES"
         numbers = [float(number) for number in watched.listed("ZREVRANGE", *newest)[1::2]] + [0.0]
         for told in (0, 1, min(everywhere.PAGE, count)):
             what = f"a server asks which hosts have changed: {told}"

@@ -106,7 +106,7 @@ def fill(path: str, names: Names, numbers: Iterable[int], hosts: int) -> None:
         told = [word for pair in people.fields(one).items() for word in pair]
         yield packed("HSET", names.person(one.login), *told)
         yield packed("ZADD", names.recent, repr(one.at), one.login)
-        yield packed("SADD", f"{names.tag}:by:{one.host}", one.login)
+        yield packed("SADD", names.by(one.host), one.login)
 
     with Pipe(path) as pipe:
         batch: list[bytes] = []

@@ -14,7 +14,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
-from fingerd_sd.store.errors import StoreError, code_of, refusal, unreachable
+from fingerd_sd.store.errors import StoreError, code_of, late, refusal, unreachable
 
 if TYPE_CHECKING:
     from fingerd_sd.store.keys import Names
@@ -53,8 +53,7 @@ async def unfit(server: Server, works: Collection[Work]) -> list[str]:
         async with asyncio.timeout(server.keys.timeout):
             said = await _ask(link, server, works)
     except TimeoutError:
-        why = f"no answer within {server.keys.timeout:g} s (timeout in [store])"
-        raise unreachable(server.where, why) from None
+        raise late(server.where, server.keys.timeout) from None
     except Lost as error:
         raise unreachable(server.where, str(error)) from None
     finally:
@@ -203,8 +202,8 @@ def _commands(names: Names, works: Collection[Work]) -> list[Command]:
     """Return a command of each kind that who does `works` sends, some of them in scripts. Each is
     as many words as it needs, since the server looks at that first.
     """
-    person, hosts, told = names.person("a"), names.hosts, f"{names.tag}:told"
-    sessions, by = names.sessions_of("a"), f"{names.tag}:by:a"
+    person, hosts, told = names.person("a"), names.hosts, names.told
+    sessions, by = names.sessions_of("a"), names.by("a")
     scripts: list[Command] = [("EVAL", "return 1", 1, hosts), ("EVALSHA", "0" * 40, 1, hosts)]
     found: dict[Work, list[Command]] = {
         "read": [
@@ -218,7 +217,7 @@ def _commands(names: Names, works: Collection[Work]) -> list[Command]:
             *(("ZADD", names.recent, 0, "a"), ("ZREM", names.recent, "a"), ("ZCARD", hosts)),
             *(("SADD", by, "a"), ("SREM", by, "a"), ("SSCAN", by, 0), ("EXISTS", person)),
             *(("INCR", names.spent(0, 0)), ("EXPIRE", names.spent(0, 0), 1)),
-            *(("SET", f"{names.tag}:hashing", "a"), ("GET", f"{names.tag}:hashing")),
+            *(("SET", names.hashing, "a"), ("GET", names.hashing)),
             *(("HINCRBY", names.asked("a"), "a", 1), ("HKEYS", person), ("HGETALL", person)),
             *(("HGET", person, "plan"), ("HMGET", person, "plan"), ("HSTRLEN", person, "plan")),
             *(("TYPE", person), ("WAIT", 0, 1), *scripts),
@@ -227,7 +226,7 @@ def _commands(names: Names, works: Collection[Work]) -> list[Command]:
             *(("TIME",), ("GET", sessions), ("SET", sessions, "a"), ("EXPIRE", sessions, 1)),
             *(("DEL", sessions), ("ZADD", told, 0, "a"), ("ZREM", hosts, "a")),
             *(("ZRANGEBYSCORE", hosts, 0, 0), ("ZREVRANGE", told, 0, 0), ("ZSCORE", hosts, "a")),
-            *(("SET", f"{names.tag}:began", "a"), *scripts),
+            *(("SET", names.began, "a"), *scripts),
         ],
     }
     return list(dict.fromkeys(command for work in works for command in found[work]))

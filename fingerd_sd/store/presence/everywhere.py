@@ -19,7 +19,6 @@ from typing import NamedTuple
 from fingerd_sd.protocol.entry import Session
 from fingerd_sd.store.errors import StoreError
 from fingerd_sd.store.presence.index import MAX_ALL, MAX_HOSTS, Index
-from fingerd_sd.store.presence.telling import began_key, told_key
 from fingerd_sd.store.presence.told import HOST, MAX_OCTETS, Told, rows_in, sound
 from fingerd_sd.store.server import Server
 
@@ -208,7 +207,8 @@ class Everywhere:
 
     async def _page(self, last: float) -> _Page:
         server = self._server
-        keys = (server.names.hosts, told_key(server), began_key(server))
+        names = server.names
+        keys = (names.hosts, names.told, names.began)
         args = (repr(last), PAGE, MAX_OCTETS, server.names.sessions, PAGE_OCTETS)
         said = await server.script(_READ, keys, args)
         try:

@@ -63,14 +63,4 @@ async def leave(server: Server, host: str) -> None:
 
 def _keys(server: Server, host: str) -> tuple[str, ...]:
     names = server.names
-    return names.sessions_of(host), names.hosts, told_key(server), began_key(server)
-
-
-def told_key(server: Server) -> str:
-    """Return the key of the hosts by the number of their last change."""
-    return f"{server.names.tag}:told"
-
-
-def began_key(server: Server) -> str:
-    """Return the key of when the list of hosts was begun, in microseconds since the epoch."""
-    return f"{server.names.tag}:began"
+    return names.sessions_of(host), names.hosts, names.told, names.began

@@ -24,7 +24,7 @@ from fingerd_sd.store.presence.everywhere import (
     Everywhere,
 )
 from fingerd_sd.store.presence.joined import Joined
-from fingerd_sd.store.presence.telling import leave, tell, told_key
+from fingerd_sd.store.presence.telling import leave, tell
 from fingerd_sd.store.presence.told import MAX_SESSIONS, Told, octets_of, rows_in
 from fingerd_sd.store.server import Server
 
@@ -179,7 +179,7 @@ def test_what_is_forged_in_the_store_harms_nobody(go: Go) -> None:
         }
         for host, words in forged.items():
             await server.call(words[0], names.sessions_of(host), words[1])
-            await server.call("ZADD", told_key(server), 7, host)
+            await server.call("ZADD", server.names.told, 7, host)
         assert await known.who() == ["alice"]
         assert set((await known.known()).hosts) <= {"login1", "rubbish", "huge"}
 
@@ -208,11 +208,11 @@ def test_changes_are_read_at_once_though_a_failover_lost_some(go: Go, changes: i
     async def scenario(server: Server, known: Everywhere, clock: Clock) -> None:
         await tell(server, "login1", [])
         await tell(server, "login2", [ON])
-        lost = await server.call("DUMP", told_key(server))
+        lost = await server.call("DUMP", server.names.told)
         for said in ([ON], [], [BOB], [ON]):
             await tell(server, "login1", said)
         await known.known()
-        await server.call("RESTORE", told_key(server), 0, lost, "REPLACE")
+        await server.call("RESTORE", server.names.told, 0, lost, "REPLACE")
         await server.call("SET", server.names.sessions_of("login1"), b"[]")
         await tell(server, "login1", [BOB])
         for number in range(changes):
@@ -282,7 +282,7 @@ def test_what_is_as_before_is_not_read_again(go: Go, monkeypatch: pytest.MonkeyP
         await known.known()
         await tell(server, "login2", [ON])
         await leave(server, "login1")
-        await server.call("ZREM", told_key(server), "login1")  # and forgotten, an hour later
+        await server.call("ZREM", server.names.told, "login1")  # and forgotten, an hour later
         clock.now += RENEWED
         assert set((await known.known()).hosts) == {"login2"}
         clock.now += RENEWED

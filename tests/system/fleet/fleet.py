@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import os
 import signal
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -110,10 +111,6 @@ class Fleet(Ended):
         row = self._row(name)
         return row["status"] == "UP" and row["check_status"] == "L7OK"
 
-    def downs(self, name: str) -> int:
-        """Return how often HAProxy has found a server down."""
-        return int(self._row(name)["chkdown"])
-
     def wait_until_well(self, name: str) -> None:
         """Wait until HAProxy has found a server well."""
         wait_for(lambda: self.well(name), f"{name} to be well", note=lambda: self._row(name))
@@ -146,3 +143,18 @@ class Fleet(Ended):
             f"{name}:\n{machine.run(*command, check=False).stdout}"
             for name, machine in self.machines.items()
         )
+
+
+def need_one_server_each(servers: Sequence[Finger], line: str, one: str, audience: str) -> None:
+    """Assert that each of CLIENTS, who asked `line`, is in the journal of exactly one of `servers`,
+    by its own address and audience: `one` in `audience`, all the rest in "others".
+    """
+    heard = []
+    for server in servers:
+        entries = server.wait_for_log(FINGER_QUERY=line)
+        heard.append({entry["FINGER_CLIENT"] for entry in entries})
+        for entry in entries:
+            expected = audience if entry["FINGER_CLIENT"] == one else "others"
+            assert entry["FINGER_AUDIENCE"] == expected
+    assert heard[0] | heard[1] == set(network.CLIENTS)
+    assert not heard[0] & heard[1]

@@ -13,7 +13,7 @@ from ..package import reinstall
 from ..torture.load import Load
 from ..user import User
 from ..waiting import wait_for
-from .fleet import Fleet
+from .fleet import Fleet, need_one_server_each
 from .network import CLIENTS
 from .plans import FRIEND, KEEPER, PEOPLE, PLAN, Plans, answer
 from .store import Store
@@ -33,15 +33,7 @@ def test_a_plan_is_read_through_both_servers(fleet: Fleet, plans: Plans) -> None
         told = fleet.ask("ada", client)
         assert "Name: Ada Liddell\r\n" in told
         assert (f"Plan:\r\n{PLAN}\r\n" in told) == (client == FRIEND)
-    heard = []
-    for server in plans.servers:
-        entries = server.wait_for_log(FINGER_QUERY="ada")
-        heard.append({entry["FINGER_CLIENT"] for entry in entries})
-        for entry in entries:
-            audience = "friends" if entry["FINGER_CLIENT"] == FRIEND else "others"
-            assert entry["FINGER_AUDIENCE"] == audience
-    assert heard[0] | heard[1] == set(CLIENTS)
-    assert not heard[0] & heard[1]
+    need_one_server_each(plans.servers, "ada", FRIEND, "friends")
     assert fleet.ask("dan") == "No such user\r\n"
     assert plans.publish("ada", "and curiouser") == ""
     wait_for(lambda: "and curiouser" in fleet.ask("ada"), "the change", note=lambda: plans.servers)

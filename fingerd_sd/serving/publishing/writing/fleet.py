@@ -41,8 +41,8 @@ class Fleet:
         self._asking = Asking(server)
         self._names = server.names
         self._host = host = server.host
-        self._by = f"{server.names.tag}:by:{host}"  # a set: whose entries this host has written
-        self._swept = f"{server.names.tag}:swept:{host}"  # there while nobody need look
+        self._by = server.names.by(host)
+        self._swept = server.names.swept(host)
         self._unsent: tally.Counts = {}
         self._asks = Pool(1, "accounts")
 
@@ -234,7 +234,7 @@ class Fleet:
 
     async def _hashing(self) -> bytes:
         """Return the key of the hashes of networks, which all hosts use."""
-        name = f"{self._names.tag}:hashing"
+        name = self._names.hashing
         await self._asking.reply(self._server.call("SET", name, os.urandom(32), "NX"))
         return bytes(await self._asking.reply(self._server.call("GET", name)))
 
