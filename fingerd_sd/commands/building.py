@@ -16,7 +16,7 @@ from fingerd_sd.process.hostname import names_of_this_host
 
 if TYPE_CHECKING:
     from fingerd_sd.directory.relay import Relay
-    from fingerd_sd.process.journal import Journal
+    from fingerd_sd.process.log.journal import Journal
     from fingerd_sd.process.systemd import Notifier
     from fingerd_sd.serving.finger.first import Taken
 
@@ -79,6 +79,6 @@ def log_to(journal: "Journal", level: int) -> None:
     """Write the records of the logging module to `journal`, from `level` up."""
     import logging
 
-    from fingerd_sd.process.journal import JournalHandler
+    from fingerd_sd.process.log.records import JournalHandler
 
     logging.basicConfig(handlers=[JournalHandler(journal)], level=level, format="%(message)s")

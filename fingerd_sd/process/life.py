@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Generic
 
 from fingerd_sd.config.mistakes import ConfigError
-from fingerd_sd.process.journal import Journal
+from fingerd_sd.process.log.journal import Journal
 from fingerd_sd.process.served import S, Served
 from fingerd_sd.process.systemd import Notifier, names_of
 from fingerd_sd.process.threads import Pool

@@ -25,7 +25,7 @@ from fingerd_sd.directory.source import Mounted
 from fingerd_sd.policy.audience import Audience
 from fingerd_sd.policy.rates import MISS_COST
 from fingerd_sd.policy.rules import Client, Policy
-from fingerd_sd.process.journal import MAX_FIELD
+from fingerd_sd.process.log.journal import MAX_FIELD
 from fingerd_sd.protocol.entry import ATOMS, Absent, Entry, Person, Text
 from fingerd_sd.protocol.text import is_printable
 from fingerd_sd.sources.static.source import StaticSource

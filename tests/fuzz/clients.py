@@ -11,7 +11,7 @@ from fingerd_sd.config.server import Limits
 from fingerd_sd.directory.answer import BAD, FAILED, Answer
 from fingerd_sd.directory.ruip import Ruip
 from fingerd_sd.policy.audience import Audience
-from fingerd_sd.process.journal import MAX_FIELD, MESSAGE_IDS, NativeJournal
+from fingerd_sd.process.log.journal import MAX_FIELD, MESSAGE_IDS, NativeJournal
 from fingerd_sd.protocol.entry import ATOMS, Absent, Entry
 from fingerd_sd.protocol.query import QueryError, line_length, parse
 from fingerd_sd.protocol.text import escaped, is_printable

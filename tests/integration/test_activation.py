@@ -239,7 +239,7 @@ def test_idle_exits_lose_nobody(tmp_path: Path) -> None:
 
 def test_a_journal_that_nobody_reads_blocks_nobody(tmp_path: Path) -> None:
     probe = (
-        "import socket, sys; from fingerd_sd.process.journal import NativeJournal;"
+        "import socket, sys; from fingerd_sd.process.log.journal import NativeJournal;"
         "j = NativeJournal(sys.argv[1]); q = ('q', 'c', 'a', 'found', 's', 1, 1);"
         "[j.query(q) for _ in range(2000)]; print(j.dropped)"
     )

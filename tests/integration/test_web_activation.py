@@ -9,7 +9,7 @@ import threading
 from http.client import HTTPConnection
 from pathlib import Path
 
-from fingerd_sd.process.journal import NativeJournal
+from fingerd_sd.process.log.journal import NativeJournal
 
 from ..helpers import needs
 from ..helpers.journald import read_entry

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import io
-import logging
 import os
 import pty
 import re
@@ -16,12 +15,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 
-from fingerd_sd.process import journal as module
-from fingerd_sd.process.journal import (
+from fingerd_sd.process.log import journal as module
+from fingerd_sd.process.log.journal import (
+    GATHERED,
     MAX_FIELD,
     MAX_LINE,
     MESSAGE_IDS,
-    JournalHandler,
     NativeJournal,
     Queried,
     StreamJournal,
@@ -79,6 +78,52 @@ def test_an_entry_without_an_event_has_no_message_id(
 ) -> None:
     native.write(6, "hello", None, {})
     assert "MESSAGE_ID" not in journald.entry()
+
+
+def _asked(number: int) -> Queried:
+    return (f"u{number}", "192.0.2.1", "inside", "found", "static", 1, 1)
+
+
+def _read(journald: Journald, many: int) -> list[str]:
+    return [journald.entry()["FINGER_QUERY"] for _ in range(many)]
+
+
+def test_queries_in_a_burst_are_written_few_at_a_time_and_all_when_it_is_over(
+    journald: Journald, native: NativeJournal
+) -> None:
+    native.gather(True)
+    for number in range(GATHERED - 1):
+        native.query(_asked(number))
+    assert not journald.peek()
+    native.query(_asked(GATHERED - 1))
+    assert _read(journald, GATHERED) == [f"u{number}" for number in range(GATHERED)]
+    native.query(_asked(100))
+    native.query(_asked(101))
+    assert not journald.peek()
+    native.gather(False)
+    assert _read(journald, 2) == ["u100", "u101"]
+    native.query(_asked(102))
+    assert _read(journald, 1) == ["u102"]
+
+
+def test_what_happens_in_a_burst_is_told_after_the_queries_before_it(
+    journald: Journald, native: NativeJournal
+) -> None:
+    native.gather(True)
+    native.query(_asked(1))
+    native.write(4, "a warning", None, {})
+    assert _read(journald, 1) == ["u1"]
+    assert journald.entry()["MESSAGE"] == "a warning"
+
+
+def test_entries_of_a_burst_that_journald_does_not_take_are_counted(tmp_path: Path) -> None:
+    journal = NativeJournal(str(tmp_path / "nobody"))
+    journal.gather(True)
+    for number in range(GATHERED + 1):
+        journal.query(_asked(number))
+    assert journal.dropped == GATHERED
+    journal.gather(False)
+    assert journal.dropped == GATHERED + 1
 
 
 def test_a_query_is_one_entry_with_all_its_fields(
@@ -284,54 +329,6 @@ def test_standard_error_without_a_descriptor_is_no_error(monkeypatch: pytest.Mon
 
 
 # --- the logging module ---
-
-
-@pytest.fixture
-def log(native: NativeJournal) -> logging.Logger:
-    logger = logging.Logger("fingerd_sd.test")  # of its own: no other handler hears it
-    logger.addHandler(JournalHandler(native))
-    return logger
-
-
-def test_a_record_is_an_entry(journald: Journald, log: logging.Logger) -> None:
-    log.warning("%d lost", 3, extra={"event": "LOG_DROPPED", "fields": {"FINGER_SOURCE": "x"}})
-    entry = journald.entry()
-    assert entry["MESSAGE"] == "3 lost"
-    assert entry["PRIORITY"] == "4"
-    assert entry["MESSAGE_ID"] == MESSAGE_IDS["LOG_DROPPED"]
-    assert entry["FINGER_SOURCE"] == "x"
-    assert entry["LOGGER"] == "fingerd_sd.test"
-    assert entry["CODE_FILE"] == __file__
-    assert entry["CODE_FUNC"] == "test_a_record_is_an_entry"
-    assert entry["CODE_LINE"].isdigit()
-
-
-def test_a_traceback_follows_the_text(journald: Journald, log: logging.Logger) -> None:
-    try:
-        raise ValueError("the disk is on fire")
-    except ValueError as error:
-        log.error("Source failed", exc_info=error, extra={"event": "SOURCE_FAILED"})
-    message = journald.entry()["MESSAGE"]
-    assert message.startswith("Source failed\nTraceback (most recent call last):\n")
-    assert message.endswith("ValueError: the disk is on fire")
-
-
-@pytest.mark.parametrize(
-    ("level", "priority"), [(10, "7"), (20, "6"), (30, "4"), (40, "3"), (50, "2"), (35, "4")]
-)
-def test_levels_are_those_of_syslog(
-    journald: Journald, log: logging.Logger, level: int, priority: str
-) -> None:
-    log.log(level, "hello")
-    assert journald.entry()["PRIORITY"] == priority
-
-
-def test_a_log_that_fails_stops_nothing(
-    log: logging.Logger, capsys: pytest.CaptureFixture[str]
-) -> None:
-    log.error("%d", "not a number")
-    log.error("hello", extra={"event": "NO_SUCH_EVENT"})
-    assert "Logging error" in capsys.readouterr().err
 
 
 # --- message ids ---

@@ -22,8 +22,9 @@ from fingerd_sd.config.server import Limits
 from fingerd_sd.directory.ruip import Ruip
 from fingerd_sd.policy import notices as limited
 from fingerd_sd.process import life as service
-from fingerd_sd.process.journal import JournalHandler, NativeJournal, Queried
 from fingerd_sd.process.life import Service
+from fingerd_sd.process.log.journal import NativeJournal, Queried
+from fingerd_sd.process.log.records import JournalHandler
 from fingerd_sd.process.pressure import Pressure, opened
 from fingerd_sd.process.systemd import Notifier
 from fingerd_sd.protocol.entry import Text
@@ -95,6 +96,9 @@ class QuietJournal:
         pass
 
     def query(self, queried: Queried, protocol: str = "") -> None:
+        pass
+
+    def gather(self, on: bool) -> None:
         pass
 
     def give_back(self) -> None:

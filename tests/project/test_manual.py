@@ -27,7 +27,7 @@ from fingerd_sd.commands import cli, exits, settings
 from fingerd_sd.commands.publish import command as publish_command
 from fingerd_sd.config.table import Table
 from fingerd_sd.directory.answer import RESULTS
-from fingerd_sd.process.journal import MESSAGE_IDS
+from fingerd_sd.process.log.journal import MESSAGE_IDS
 from fingerd_sd.protocol import reply
 from fingerd_sd.protocol.entry import ATOMS
 from fingerd_sd.protocol.text import CUT_MARK

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from fingerd_sd.process.journal import MESSAGE_IDS
+from fingerd_sd.process.log.journal import MESSAGE_IDS
 
 from .finger import ABSENT, Finger
 from .user import User

@@ -22,7 +22,7 @@ from fingerd_sd.commands.inspecting.explain import explain
 from fingerd_sd.directory.answer import ABSENT, FAILED, FOUND, Answer
 from fingerd_sd.directory.ruip import Ruip
 from fingerd_sd.policy.rules import Client
-from fingerd_sd.process.journal import StreamJournal
+from fingerd_sd.process.log.journal import StreamJournal
 
 _STATUS = {FOUND: EX_OK, ABSENT: EX_ABSENT, FAILED: EX_UNAVAILABLE}
 

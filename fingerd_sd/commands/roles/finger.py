@@ -12,7 +12,7 @@ from fingerd_sd.commands.settings import Settings, load_from
 from fingerd_sd.directory.answer import FOUND, Answer
 from fingerd_sd.directory.ruip import Ruip
 from fingerd_sd.policy.rules import Client
-from fingerd_sd.process.journal import Journal
+from fingerd_sd.process.log.journal import Journal
 from fingerd_sd.protocol.query import parse
 from fingerd_sd.serving.finger.server import QueryLog
 from fingerd_sd.serving.finger.service import Finger, Setup
@@ -42,7 +42,8 @@ def _role(start: Start, kind: type[Ruip]) -> Role:
     setup = _setup(first.settings, first.ruip, journal) if first else load()
     taken = first.taken if first else ()
     proxied = [item.socket for item in passed if item.name == PROXY]
-    return Role(partial(Finger, taken=taken, proxied=proxied), setup, load, _rest)
+    serve = partial(Finger, taken=taken, proxied=proxied, burst=journal.gather)
+    return Role(serve, setup, load, _rest)
 
 
 def _rest() -> None:

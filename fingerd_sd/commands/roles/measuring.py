@@ -13,7 +13,7 @@ from fingerd_sd.commands.building import METRICS
 from fingerd_sd.commands.roles.role import Role, Start
 from fingerd_sd.directory.answer import Answer
 from fingerd_sd.policy.rules import Client
-from fingerd_sd.process.journal import Journal
+from fingerd_sd.process.log.journal import Journal
 from fingerd_sd.serving.finger.server import QueryLog
 from fingerd_sd.serving.finger.service import Finger, Setup
 from fingerd_sd.serving.metrics.counts import Counts, Failures, Figures

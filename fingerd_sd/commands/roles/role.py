@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from fingerd_sd.commands.building import First
 from fingerd_sd.commands.settings import Settings
 from fingerd_sd.config.mistakes import File
-from fingerd_sd.process.journal import Journal
+from fingerd_sd.process.log.journal import Journal
 from fingerd_sd.process.systemd import Passed
 
 if TYPE_CHECKING:

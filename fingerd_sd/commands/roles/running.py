@@ -20,8 +20,8 @@ from fingerd_sd.commands.exits import EX_CONFIG, EX_OK, EX_UNAVAILABLE, EX_USAGE
 from fingerd_sd.commands.roles.choosing import chosen
 from fingerd_sd.commands.roles.role import Role, Start
 from fingerd_sd.config.mistakes import ConfigError, File
-from fingerd_sd.process.journal import Journal, open_journal
 from fingerd_sd.process.life import Service
+from fingerd_sd.process.log.journal import Journal, open_journal
 from fingerd_sd.process.systemd import ActivationError, Notifier, passed_sockets, watchdog_interval
 from fingerd_sd.serving.waiting.loop import Loop
 from fingerd_sd.sources import find_packages

@@ -12,7 +12,7 @@ from fingerd_sd.config.web import WebKeys
 from fingerd_sd.directory.answer import Answer
 from fingerd_sd.policy.rules import Client
 from fingerd_sd.process.hostname import names_of_this_host
-from fingerd_sd.process.journal import Journal
+from fingerd_sd.process.log.journal import Journal
 from fingerd_sd.protocol.hosts import literal
 from fingerd_sd.serving.web.client import Proxies
 from fingerd_sd.serving.web.forms.values import Place

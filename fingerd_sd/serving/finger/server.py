@@ -23,6 +23,7 @@ from fingerd_sd.serving.finger.first import said_at_once
 from fingerd_sd.serving.finger.held import Connection
 from fingerd_sd.serving.finger.sockets import AT_ONCE, RECEIVE, end_output, send_now
 from fingerd_sd.serving.waiting.accept import Acceptor
+from fingerd_sd.serving.waiting.bursts import Burst, nothing
 from fingerd_sd.serving.waiting.deadlines import Deadlines
 from fingerd_sd.serving.waiting.floor import Floor
 from fingerd_sd.serving.waiting.readers import Readers
@@ -41,7 +42,7 @@ class Server:
     `counts`: queries by result since the start. `taken`: connections accepted since the start;
     `active_at`: when the last one came or went, in monotonic seconds. `on_change` is called once
     when any of these, or `paused`, changes; it must then be set again. `on_limited` is called for
-    each limited query, in place of the query log. `acceptors`: the first is for `start`.
+    each limited query, in place of the log. `burst`: see Burst. `acceptors[0]` is for `start`.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Server:
         ruip: Ruip,
         limits: Limits,
         query_log: QueryLog | None,
+        burst: Burst = nothing,
     ) -> None:
         self.loop = loop
         self.ruip = ruip
@@ -59,11 +61,13 @@ class Server:
         self.taken = 0
         self.active_at = loop.time()
         self.readers = Readers(loop)
-        self.floor = Floor(loop)
+        self.burst = burst
+        self.floor = Floor(loop, burst)
         self.on_change: Callable[[], None] | None = None
         self.on_limited: Callable[[Client], None] | None = None
         self.connections: set[Connection] = set()
-        self.acceptors = [Acceptor(loop, self._serve, self.connections, self.is_full, self.changed)]
+        held = self.connections
+        self.acceptors = [Acceptor(loop, self._serve, held, self.is_full, self.changed, burst)]
         self._deadlines: Deadlines[Connection] = Deadlines(loop, Connection.expire)  # of lines
         self._answers: Deadlines[Connection] = Deadlines(loop, Connection.expire)
         self._room = for_connections()
@@ -145,7 +149,7 @@ class Server:
         `here`: where the client has connected to, if not to `sock`.
         """
         client = self.ruip.policy.client(peer)
-        if self._per_client and self._is_over(client):
+        if self._per_client.get(client.key, 0) >= self.limits.max_per_client:
             self._refuse(sock, peer, client, octets, started)
             return
         said = said_at_once(sock, octets, self.ruip, self.limits.max_query, client, started, here)
@@ -161,9 +165,6 @@ class Server:
         else:
             held = self.hold(Connection(self, sock, peer, client.key, here))
             held.send_rest(said, sent, client, started)
-
-    def _is_over(self, client: Client) -> bool:
-        return self._per_client.get(client.key, 0) >= self.limits.max_per_client
 
     def _refuse(
         self,

@@ -19,6 +19,7 @@ from fingerd_sd.process.descriptors import for_connections
 from fingerd_sd.serving.finger.first import Taken
 from fingerd_sd.serving.finger.held import Connection
 from fingerd_sd.serving.finger.server import QueryLog, Server
+from fingerd_sd.serving.waiting.bursts import Burst, nothing
 from fingerd_sd.serving.waiting.limited import LimitedLog
 
 CLOSE = 2.0  # seconds that the sources get to close what they keep open, at the exit
@@ -50,7 +51,7 @@ class State(NamedTuple):
 
 class Finger:
     """Serves finger by `setup`, and what was taken for it before; see process/served.py. `proxied`:
-    the sockets that are for balancers.
+    the sockets that are for balancers. `burst`: see Burst.
     """
 
     def __init__(
@@ -59,12 +60,13 @@ class Finger:
         setup: Setup,
         taken: Iterable[Taken] = (),
         proxied: Collection[socket.socket] = (),
+        burst: Burst = nothing,
     ) -> None:
         self._loop = loop
         self._ruip = setup.ruip
         self._taken = taken
         self._proxied = proxied
-        self._server = Server(loop, setup.ruip, setup.limits, setup.query_log)
+        self._server = Server(loop, setup.ruip, setup.limits, setup.query_log, burst)
         self._limited = LimitedLog(loop)
         self._server.on_limited = self._limited.count
         self._closing: set[asyncio.Task[None]] = set()  # the setups before this one

@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Accepts connections from listening sockets, when the event loop says that some wait there.
 
+A wake-up takes as long as a query: the kernel wakes a process whose code and data the processor's
+caches may no longer have. So while very many come, the next ones are left to gather for a moment,
+as the driver of a network card leaves packets (interrupt moderation).
+
 This module never shuts down or listens on a listening socket: systemd owns it.
 """
 
@@ -10,9 +14,11 @@ import asyncio
 import errno
 import logging
 import socket
+import time
 from collections.abc import Callable, Sequence, Sized
 from functools import partial
 
+from fingerd_sd.serving.waiting.bursts import Burst, nothing
 from fingerd_sd.serving.waiting.loop import Loop
 from fingerd_sd.serving.waiting.taking import Taker, taker
 
@@ -20,9 +26,13 @@ log = logging.getLogger(__name__)
 
 BATCH = 64  # accepts for one wake-up: more would starve slow clients and the watchdog
 # An accept that finds nobody takes as many instructions as three wake-ups. So one is taken for a
-# wake-up, and only now and then as many as there are; and again, while those are several.
-PROBE = 16  # wake-ups from one such look to the next
-SEVERAL = 4  # connections for one wake-up
+# wake-up, and only now and then as many as there are.
+PROBE = 256  # wake-ups from one such look to the next; a lone client waits at one in so many
+RUSH = 1e-4  # seconds from one wake-up to the next, below which it may be worth waiting for others
+GATHER = 1e-4  # seconds that others get to come; the kernel's timer adds half of that
+SEVERAL = 2  # connections that must gather in that time, or there is no crowd
+ENOUGH = 16  # connections at one look: there is no need to wait for more
+LOOKS = 4  # how often others may gather for one wake-up
 PAUSE = 0.25  # seconds without accepting while the machine lacks descriptors or memory
 PAUSE_TOLD = 60.0  # least seconds between two log entries about that
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
@@ -32,6 +42,7 @@ class Acceptor:
     """Hands each connection and its peer's address to `serve`. `held`: the connections that are
     open. If `is_full()`, which is only asked while there are some, it waits until `resume` is
     called. `changed` is called when `paused` has changed.
+    `burst`: see Burst.
 
     `paused`: why nothing can be accepted now; "" if it can.
     """
@@ -43,6 +54,7 @@ class Acceptor:
         held: Sized,
         is_full: Callable[[], bool],
         changed: Callable[[], None],
+        burst: Burst = nothing,
     ) -> None:
         self.paused = ""
         self._loop = loop
@@ -50,12 +62,15 @@ class Acceptor:
         self._is_full = is_full
         self._held = held
         self._changed = changed
+        self._burst = burst
         self._listeners: list[socket.socket] = []
         self._accepting = False
         self._stopped = False
         self._resumer: asyncio.TimerHandle | None = None
         self._pause_told = -PAUSE_TOLD  # monotonic seconds
         self._until_probe = PROBE  # wake-ups
+        self._probed = 0.0  # monotonic seconds
+        self._crowd = False
 
     def start(self, listeners: Sequence[socket.socket]) -> None:
         """Accept from `listeners`: listening stream sockets, which are made non-blocking."""
@@ -102,10 +117,37 @@ class Acceptor:
         if self._until_probe > 0:
             self._take_one(take)
             return
+        rush = time.monotonic() - self._probed < PROBE * RUSH
+        looks = LOOKS if self._crowd else int(rush)
+        self._burst(True)
+        try:
+            taken = self._take_crowd(take, looks)
+        finally:
+            self._burst(False)
+        self._crowd = taken >= SEVERAL * max(1, looks)
+        self._until_probe = 1 if self._crowd else PROBE
+        self._probed = time.monotonic()
+
+    def _take_crowd(self, take: Taker, looks: int) -> int:
+        """Accept those who wait, and `looks` times those who have gathered meanwhile, BATCH of them
+        at most. Return how many that were.
+        """
+        taken = last = self._take_all(take, BATCH)
+        for _ in range(looks):
+            if taken == BATCH or not self._accepting:
+                break
+            if last < ENOUGH:
+                time.sleep(GATHER)
+            last = self._take_all(take, BATCH - taken)
+            taken += last
+        return taken
+
+    def _take_all(self, take: Taker, most: int) -> int:
+        """Accept those who wait now, `most` of them at most; return how many that were."""
         taken = 0
-        while taken < BATCH and self._take_one(take):
+        while taken < most and self._take_one(take):
             taken += 1
-        self._until_probe = 1 if taken > SEVERAL else PROBE
+        return taken
 
     def _take_one(self, take: Taker) -> bool:
         """Accept and serve one connection. False: there is none, or it must wait."""

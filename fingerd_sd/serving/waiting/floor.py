@@ -13,6 +13,8 @@ import math
 from collections.abc import Callable
 from typing import TypeAlias
 
+from fingerd_sd.serving.waiting.bursts import Burst, nothing
+
 GRID = 4  # moments within one floor; differences between look-ups stay within one
 BATCH = 64  # answers for one turn of the loop, as many as it accepts connections
 
@@ -20,10 +22,11 @@ Release: TypeAlias = Callable[[], None]
 
 
 class Floor:
-    """Releases answers. `loop`: whose time all seconds here are."""
+    """Releases answers. `loop`: whose time all seconds here are. `burst`: see Burst."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, burst: Burst = nothing) -> None:
         self._loop = loop
+        self._burst = burst
         self._held: dict[float, list[tuple[float, Release]]] = {}  # by moment: since, release
         self._timer: asyncio.TimerHandle | None = None
 
@@ -47,6 +50,15 @@ class Floor:
     def _release_due(self) -> None:
         """Release in the order of the queries: the order in which look-ups end tells something."""
         self._timer = None
+        self._burst(True)
+        try:
+            self._release_all()
+        finally:
+            self._burst(False)
+        if self._held:
+            self._arm(min(self._held))
+
+    def _release_all(self) -> None:
         now = self._loop.time()
         for moment in sorted(moment for moment in self._held if moment <= now):
             waiting = sorted(self._held.pop(moment), key=lambda held: held[0])
@@ -55,5 +67,3 @@ class Floor:
             if waiting[BATCH:]:
                 self._held.setdefault(moment, [])[:0] = waiting[BATCH:]
                 break
-        if self._held:
-            self._arm(min(self._held))

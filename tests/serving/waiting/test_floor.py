@@ -76,13 +76,18 @@ class House:
 
     def __init__(self) -> None:
         self.loop = Loop()
-        self.floor = Floor(cast(Any, self.loop))
+        self.bursts: list[str] = []  # "(" and ")", and between them who left
+        self.floor = Floor(cast(Any, self.loop), lambda on: self.bursts.append("(" if on else ")"))
         self.left: list[tuple[str, float]] = []
 
     def hold(self, who: str, since: float, looked_up: float) -> None:
         """Hold the answer to `who`, who asked at `since` and was looked up at `looked_up`."""
         self.loop.pass_to(looked_up)
-        self.floor.hold(lambda: self.left.append((who, self.loop.now)), since, FLOOR)
+        self.floor.hold(lambda: self._leave(who), since, FLOOR)
+
+    def _leave(self, who: str) -> None:
+        self.left.append((who, self.loop.now))
+        self.bursts.append(who)
 
     def moments(self) -> dict[str, float]:
         self.loop.pass_to(self.loop.now + 10)
@@ -101,6 +106,14 @@ def test_what_a_look_up_took_below_the_floor_is_not_seen(since: float) -> None:
     moments = {left_after(since, took) for took in (0.0001, 0.0004, 0.003, 0.0199)}
     [moment] = moments
     assert since + FLOOR <= moment <= since + FLOOR + GRID
+
+
+def test_those_who_leave_at_one_moment_leave_in_one_burst() -> None:
+    house = House()
+    for who in "abc":
+        house.hold(who, 1000.003, 1000.003)
+    house.moments()
+    assert "".join(house.bursts) == "(abc)"
 
 
 def test_a_look_up_that_took_longer_leaves_at_the_next_multiple() -> None:

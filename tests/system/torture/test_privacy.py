@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import pytest
 
 from fingerd_sd.directory.answer import RESULTS
-from fingerd_sd.process.journal import MESSAGE_IDS
+from fingerd_sd.process.log.journal import MESSAGE_IDS
 
 from .. import project
 from ..finger import ABSENT, CONFIGURATION, FAILED, HAPPY, MALFORMED, PROMPT, SERVICE, Finger

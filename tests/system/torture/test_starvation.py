@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from fingerd_sd.process.journal import MESSAGE_IDS
+from fingerd_sd.process.log.journal import MESSAGE_IDS
 
 from ..finger import ABSENT, FAILED, HAPPY, MOSHEZ, PROBE, PROMPT, SERVICE, SOCKET, Finger
 from ..machine import Machine, read_all

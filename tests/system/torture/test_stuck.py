@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from fingerd_sd.process.journal import MESSAGE_IDS
+from fingerd_sd.process.log.journal import MESSAGE_IDS
 
 from ..finger import ABSENT, FAILED, HAPPY, MOSHEZ, PROBE, SERVICE, Finger
 from ..machine import Machine, read_all

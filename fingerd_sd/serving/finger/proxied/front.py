@@ -31,7 +31,12 @@ class Proxied:
         self._server = server
         self._told = -TOLD_EVERY  # monotonic seconds
         self._acceptor = Acceptor(
-            server.loop, self._serve, server.connections, server.is_full, server.changed
+            server.loop,
+            self._serve,
+            server.connections,
+            server.is_full,
+            server.changed,
+            server.burst,
         )
         server.acceptors.append(self._acceptor)
 

@@ -22,6 +22,7 @@ from fingerd_sd.protocol.entry import Person
 from fingerd_sd.serving.finger.proxied import front
 from fingerd_sd.serving.finger.proxied.front import Proxied
 from fingerd_sd.serving.finger.proxied.header import SIGNATURE, Header
+from fingerd_sd.serving.waiting.bursts import nothing
 from fingerd_sd.sources.static.source import StaticSource
 
 from ....helpers.houses import village
@@ -224,6 +225,7 @@ class Given:
         self.loop: Any = None
         self.connections: set[Any] = set()
         self.acceptors: list[Any] = []
+        self.burst = nothing
         self.client = ""
 
     def is_full(self) -> bool:

@@ -10,7 +10,6 @@ systemd-python or knows a listening socket.
 
 from __future__ import annotations
 
-import logging
 import os
 import select
 import socket
@@ -50,6 +49,7 @@ MESSAGE_IDS = {
     "STORE_UNFIT": "ac80a6e05c3e4d7e8b9e042872926a93",
 }
 INFO = 6  # syslog(3) levels
+GATHERED = 8  # entries at once: the kernel keeps 10 for who reads them; systemd makes that 512
 MAX_FIELD = 32768  # octets of one field; a datagram must fit the socket's buffer
 MAX_LINE = select.PIPE_BUF  # octets of a line on standard error: a pipe takes so many whole
 
@@ -74,6 +74,9 @@ class Journal(Protocol):
     def query(self, queried: Queried, protocol: str = "") -> None:
         """Write the entry of one query. `protocol`: by which it came, "" for finger."""
 
+    def gather(self, on: bool) -> None:
+        """Keep entries of queries, few at a time, from now on; or write those that were kept."""
+
     def give_back(self) -> None:
         """Drop what can be had again: memory is short."""
 
@@ -85,6 +88,8 @@ class NativeJournal:
         self.dropped = 0
         self._path = path
         self._socket: socket.socket | None = None
+        self._gathers = False
+        self._gathered: list[bytes] = []
 
     def write(
         self, priority: int, message: str, event: str | None, fields: Mapping[str, str]
@@ -98,16 +103,36 @@ class NativeJournal:
         }
         if event is not None:
             all_fields["MESSAGE_ID"] = MESSAGE_IDS[event]
+        self._send_gathered()
         self._send(b"".join(_field(name, value) for name, value in all_fields.items()))
 
     def query(self, queried: Queried, protocol: str = "") -> None:
         """Write the entry of one query; see Journal."""
         told = f"\nFINGER_PROTOCOL={protocol}\n".encode() if protocol else b"\n"
-        self._send(_about(*queried[:6]) + b"%d" % queried[6] + told)
+        entry = _about(*queried[:6]) + b"%d" % queried[6] + told
+        if not self._gathers:
+            self._send(entry)
+            return
+        self._gathered.append(entry)
+        if len(self._gathered) == GATHERED:
+            self._send_gathered()
+
+    def gather(self, on: bool) -> None:
+        """Keep entries, or write them, since each that finds nobody reading wakes journald, which
+        takes longer than to send it; see Journal.
+        """
+        self._gathers = on
+        if not on:
+            self._send_gathered()
 
     def give_back(self) -> None:
         """Drop the texts of entries; see Journal."""
         _about.cache_clear()
+
+    def _send_gathered(self) -> None:
+        gathered, self._gathered = self._gathered, []
+        for entry in gathered:
+            self._send(entry)
 
     def _send(self, datagram: bytes) -> None:
         try:
@@ -198,6 +223,9 @@ class StreamJournal:
         query, client, _, result, *_ = queried
         self.write(INFO, _line(query, client, result), None, {})
 
+    def gather(self, on: bool) -> None:
+        """Lines are written at once; see Journal."""
+
     def give_back(self) -> None:
         """Nothing is kept; see Journal."""
 
@@ -214,36 +242,3 @@ def open_journal(environment: Mapping[str, str]) -> Journal:
     if environment.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}":
         return NativeJournal()
     return StreamJournal(sys.stderr.fileno())
-
-
-class JournalHandler(logging.Handler):
-    """Sends the rare records of the logging module to `journal`: errors, the life of the service.
-
-    A record's `event` is a key of MESSAGE_IDS, its `fields` are added, and a traceback follows the
-    text.
-    """
-
-    def __init__(self, journal: Journal) -> None:
-        super().__init__()
-        self._journal = journal
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Write `record`; logging.Handler.emit."""
-        try:
-            fields = {
-                "LOGGER": record.name,
-                "CODE_FILE": record.pathname,
-                "CODE_LINE": str(record.lineno),
-                "CODE_FUNC": record.funcName or "",
-                **getattr(record, "fields", {}),
-            }
-            event = getattr(record, "event", None)
-            self._journal.write(_priority(record.levelno), self.format(record), event, fields)
-        except Exception:  # a log that fails must not stop the service
-            self.handleError(record)
-
-
-def _priority(level: int) -> int:
-    """Return syslog(3)'s level for one of the logging module."""
-    known = ((50, 2), (40, 3), (30, 4), (20, 6))
-    return next((priority for threshold, priority in known if level >= threshold), 7)
