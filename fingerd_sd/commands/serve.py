@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterable, Sequence
 
 from fingerd_sd.commands.building import FINGER, METRICS, PROXY, First, ruip_of
+from fingerd_sd.commands.roles.later import postpone_tls
 from fingerd_sd.commands.settings import load_from
 from fingerd_sd.config.mistakes import ConfigError, File
 from fingerd_sd.directory.ruip import Ruip
@@ -22,6 +23,7 @@ from fingerd_sd.serving.finger.first import answer_first
 
 def serve(config: File | None, listen: Sequence[tuple[str, int]]) -> int:
     """Serve the sockets that systemd passed, and those at `listen`, until told to stop."""
+    postpone_tls()
     faulthandler.enable()  # the watchdog's SIGABRT then puts the line that hangs into the journal
     passed = passed_descriptors(os.environ)
     first = None

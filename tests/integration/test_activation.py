@@ -74,6 +74,21 @@ def test_serves_all_kinds_of_sockets_that_were_passed(tmp_path: Path) -> None:
     assert "moshez from local: found" in log
 
 
+@pytest.mark.parametrize("first", ["", '[[source]]\ntype = "accounts"\n'])
+def test_who_speaks_no_tls_has_nothing_of_it_in_memory(tmp_path: Path, first: str) -> None:
+    """Not after a reload either; see roles/later.py."""
+    config = configured(tmp_path, first + MOSHEZ)
+    with listener() as sock, serving([sock], tmp_path, "--config", config) as running:
+        assert ask(sock, b"moshez\r\n") == b"Happy and well\r\n"
+        reload(running, config, first + MOSHEZ)
+        assert ask(sock, b"moshez\r\n") == b"Happy and well\r\n"
+        mapped = Path(f"/proc/{running.process.pid}/maps").read_text()
+        assert "python" in mapped
+        assert "/libssl" not in mapped
+        assert "/_ssl." not in mapped
+        assert running.stop() == 0
+
+
 @pytest.mark.parametrize("name", ["finger", "finger.socket", "unknown", ""])
 def test_serves_a_socket_without_a_name_of_its_own_as_finger(tmp_path: Path, name: str) -> None:
     config = configured(tmp_path, MOSHEZ)
@@ -352,7 +367,7 @@ sys.exit(main())
 # Without site, whose .pth files import what they like.
 _PATHS = f"import sys; sys.path[:] = {[str(ROOT), *sys.path]!r}"
 FIRST = (sys.executable, "-I", "-S", "-c", _PATHS + _FIRST)
-LATER = {"asyncio", "logging", "ssl", "socket", "threading", "selectors", "concurrent.futures"}
+LATER = {"asyncio", "logging", "_ssl", "socket", "threading", "selectors", "concurrent.futures"}
 
 
 def test_the_first_client_is_answered_before_what_takes_long_is_imported(tmp_path: Path) -> None:

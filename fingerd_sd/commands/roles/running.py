@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from fingerd_sd.commands.building import First, log_to
 from fingerd_sd.commands.exits import EX_CONFIG, EX_OK, EX_UNAVAILABLE, EX_USAGE
 from fingerd_sd.commands.roles.choosing import chosen
+from fingerd_sd.commands.roles.later import postpone_tls
 from fingerd_sd.commands.roles.role import Role, Start
 from fingerd_sd.config.mistakes import ConfigError, File
 from fingerd_sd.process.life import Service
@@ -47,6 +48,7 @@ def run(config: File | None, listen: Sequence[tuple[str, int]], first: First | N
     """Serve the sockets that systemd passed, and those at `listen`, until told to stop. `first`:
     what has been done already.
     """
+    postpone_tls()
     find_packages()
     journal = open_journal(os.environ)
     log_to(journal, logging.INFO)
