@@ -140,7 +140,8 @@ def _cold(found: Mapping[str, Any]) -> list[Bound]:
     most = {peers.OURS: 0.55, peers.OURS_LOGGING: 0.55, first.OURS_ACCOUNTS: 1.15}
     for name, bound in most.items():
         if bare and singles.get(name):
-            pairs = zip(singles[name], singles[cold.BARE], strict=True)
+            beside = singles.get(cold.reference(name), singles[cold.BARE])
+            pairs = zip(singles[name], beside, strict=True)
             value = median(ours / reference for ours, reference in pairs)
             result.append(Bound(f"cold start ÷ `{cold.BARE}`, {name}", value, bound))
         if bare and bursts.get(name):

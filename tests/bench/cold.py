@@ -2,7 +2,9 @@
 """Cold start: from connect() to the whole answer when the client's coming starts the process.
 
 The files are in the page cache. `python3 -c …` is measured the same way: it ends, which closes the
-listening socket and so resets its client; that is its time, its end included.
+listening socket and so resets its client; that is its time, its end included. Where a server has a
+journal or accounts of its own, in a mount namespace, which takes time too, the reference it is
+compared with has the same.
 """
 
 from __future__ import annotations
@@ -33,6 +35,18 @@ REFERENCES = (
 PARTS = ("activation", "exec and interpreter", "imports", "configuration, set-up", "first answer")
 COMMAND = 4  # how many of our arguments follow the interpreter and its options
 SO_TIMESTAMPNS = 35
+
+
+def reference(peer: str) -> str:
+    """Return the name of what the server named `peer` is compared with, if it has mounts."""
+    return f"{BARE}, with the mounts of {peer}"
+
+
+def _mounted(peer: Peer) -> list[Peer]:
+    """Return the reference that has the mounts of `peer`, if it has any."""
+    if not (peer.journal or peer.mounts):
+        return []
+    return [replace(peer, name=reference(peer.name), argv=REFERENCES[1].argv)]
 
 
 class Notified:
@@ -73,7 +87,7 @@ def _start(peer: Peer, notified: Notified, clients: int) -> dict[str, float]:
     # A refusal is quick: it must not pass for a start. The references never answer. What some
     # peers answer is not known beforehand, so that the generator takes it for wrong.
     answered = found["ok"] + (found["wrong"] if peer.answer is None else 0)
-    if not answered and peer.name not in {reference.name for reference in REFERENCES}:
+    if not answered and peer.argv not in {one.argv for one in REFERENCES}:
         raise RuntimeError(f"{peer.name} answered nobody at a cold start: {found}")
     return found
 
@@ -116,9 +130,11 @@ def cold(peers: Sequence[Peer], plan: Plan, tell: Callable[[str], None]) -> dict
     subprocess.run([PYTHON, "-m", "compileall", "-qq", ROOT / "fingerd_sd"], check=False)
     ours = next(peer for peer in peers if peer.name == known.OURS)
     skipped = (known.LIMIT_HELPED, known.OURS_PLAIN, known.OURS_PROXIED, known.BSD_SAY)
-    starting = [*REFERENCES, *(peer for peer in peers if peer.name not in skipped)]
+    servers = [peer for peer in peers if peer.name not in skipped]
+    compared = [one for peer in servers if _is_ours(peer) for one in (*_mounted(peer), peer)]
+    starting = [*REFERENCES, *compared, *(peer for peer in servers if not _is_ours(peer))]
     singles: dict[str, list[float]] = {peer.name: [] for peer in starting}
-    bursts: dict[str, list[float]] = {peer.name: [] for peer in starting[2:]}
+    bursts: dict[str, list[float]] = {peer.name: [] for peer in servers}
     bad = dict.fromkeys(bursts, 0.0)
     notified = Notified()
     try:
@@ -127,7 +143,7 @@ def cold(peers: Sequence[Peer], plan: Plan, tell: Callable[[str], None]) -> dict
                 singles[peer.name].append(_start(peer, notified, 1)["max_us"] / 1000)
         tell("cold starts")
         for _ in range(plan.bursts):
-            for peer in starting[2:]:
+            for peer in servers:
                 found = _start(peer, notified, plan.burst)
                 bursts[peer.name].append(found["wall_us"] / 1000)
                 bad[peer.name] += found["lost"] + found["cut"] + found["refused"]
@@ -145,7 +161,7 @@ def cold(peers: Sequence[Peer], plan: Plan, tell: Callable[[str], None]) -> dict
         "burst_bad": bad,
         "parts": {name: median(row[i] for row in parts) for i, name in enumerate(names)},
         "imports": imports(ours),
-        "idle": {peer.name: _idle(peer, plan) for peer in starting if _is_ours(peer)},
+        "idle": {peer.name: _idle(peer, plan) for peer in servers if _is_ours(peer)},
     }
 
 

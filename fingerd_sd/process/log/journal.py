@@ -49,7 +49,7 @@ MESSAGE_IDS = {
     "STORE_UNFIT": "ac80a6e05c3e4d7e8b9e042872926a93",
 }
 INFO = 6  # syslog(3) levels
-GATHERED = 8  # entries at once: the kernel keeps 10 for who reads them; systemd makes that 512
+GATHERED = 16  # entries at once: systemd lets the kernel keep 512 for who reads them
 MAX_FIELD = 32768  # octets of one field; a datagram must fit the socket's buffer
 MAX_LINE = select.PIPE_BUF  # octets of a line on standard error: a pipe takes so many whole
 

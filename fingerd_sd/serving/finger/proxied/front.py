@@ -12,6 +12,7 @@ import logging
 import socket
 import time
 from collections.abc import Sequence
+from functools import lru_cache
 
 from fingerd_sd.serving.finger.held import Connection
 from fingerd_sd.serving.finger.proxied.header import Header, ProxyError, parse
@@ -122,5 +123,6 @@ class _Unknown(Connection):
             self._keeper.closed(self)
 
 
+@lru_cache(1024)  # of addresses, which come again and again
 def _is_loopback(address: str) -> bool:
     return address.startswith(("127.", "::ffff:127.")) or address == "::1"
