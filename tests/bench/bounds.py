@@ -140,10 +140,11 @@ def _cold(found: Mapping[str, Any]) -> list[Bound]:
     most = {peers.OURS: 0.55, peers.OURS_LOGGING: 0.55, first.OURS_ACCOUNTS: 1.15}
     for name, bound in most.items():
         if bare and singles.get(name):
-            beside = singles.get(cold.reference(name), singles[cold.BARE])
-            pairs = zip(singles[name], beside, strict=True)
+            mounted = cold.reference(name)
+            pairs = zip(singles[name], singles.get(mounted, singles[cold.BARE]), strict=True)
             value = median(ours / reference for ours, reference in pairs)
-            result.append(Bound(f"cold start ÷ `{cold.BARE}`, {name}", value, bound))
+            same = " with the same mounts" if mounted in singles else ""
+            result.append(Bound(f"cold start ÷ `{cold.BARE}`{same}, {name}", value, bound))
         if bare and bursts.get(name):
             worst = median(bursts[name]) / bare
             result.append(Bound(f"all of a burst answered ÷ the same, {name}", worst, 2))

@@ -23,7 +23,7 @@ from .process import Server, ask
 FEW, MANY = 20, 420
 SLACK = 0.1  # calls a query that the loop makes now and then, such as a wake-up for a deadline
 # One query: a wake-up, the accept, its socket's options, the line, the answer, FIN, close. Only one
-# wake-up in sixteen makes an accept that finds nothing more (serving/waiting/accept.py, PROBE).
+# wake-up in 256 makes an accept that finds nothing more (serving/waiting/accept.py, PROBE).
 QUIET = {
     "epoll_wait": 1,
     "accept4": 1,

@@ -40,6 +40,7 @@ def _run(program: str) -> str:
     [
         "import ssl; ssl.SSLContext",
         "from ssl import SSLContext",
+        "from ssl import *; SSLContext",
         "asyncio.sslproto.SSLProtocol",
         "import asyncio.sslproto; asyncio.sslproto.SSLProtocol",
         "from asyncio.sslproto import SSLProtocol",
@@ -100,6 +101,7 @@ try:
     ssl.no_such_thing
 except AttributeError as error:
     print(error)
+assert "SSLContext" in vars(ssl)
 """)
 
 

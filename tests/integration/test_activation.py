@@ -76,12 +76,17 @@ def test_serves_all_kinds_of_sockets_that_were_passed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("first", ["", '[[source]]\ntype = "accounts"\n'])
 def test_who_speaks_no_tls_has_nothing_of_it_in_memory(tmp_path: Path, first: str) -> None:
-    """Not after a reload either; see roles/later.py."""
+    """Not after a reload, and a client that sends more than its line; see roles/later.py."""
     config = configured(tmp_path, first + MOSHEZ)
     with listener() as sock, serving([sock], tmp_path, "--config", config) as running:
         assert ask(sock, b"moshez\r\n") == b"Happy and well\r\n"
         reload(running, config, first + MOSHEZ)
         assert ask(sock, b"moshez\r\n") == b"Happy and well\r\n"
+        with socket.create_connection(sock.getsockname()) as more:
+            more.settimeout(PATIENCE)
+            more.sendall(b"moshez\r\nand more")
+            assert everything(more) == b"Happy and well\r\n"
+            more.sendall(b"and still more")  # which is read and dropped
         mapped = Path(f"/proc/{running.process.pid}/maps").read_text()
         assert "python" in mapped
         assert "/libssl" not in mapped

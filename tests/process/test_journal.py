@@ -107,6 +107,14 @@ def test_queries_in_a_burst_are_written_few_at_a_time_and_all_when_it_is_over(
     assert _read(journald, 1) == ["u102"]
 
 
+def test_a_long_entry_does_not_wait_for_others(journald: Journald, native: NativeJournal) -> None:
+    """Sixteen of the longest would not fit the socket's buffer."""
+    native.gather(True)
+    native.query(_asked(1))
+    native.query(("x" * 5000, "192.0.2.1", "inside", "absent", "static", 1, 1))
+    assert _read(journald, 2) == ["u1", "x" * 5000]
+
+
 def test_what_happens_in_a_burst_is_told_after_the_queries_before_it(
     journald: Journald, native: NativeJournal
 ) -> None:

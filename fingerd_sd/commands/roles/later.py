@@ -2,9 +2,10 @@
 """TLS, imported when something of it is first used.
 
 asyncio imports the module ssl, which takes a seventh of its own time, and memory; a finger server
-has no use for it until something speaks TLS. importlib.util.LazyLoader would do, but before Python
-3.12.3 two threads must not be the first to use such a module at the same time
-(https://github.com/python/cpython/issues/114763).
+has no use for it until something speaks TLS, or uses one of the loop's own calls on sockets
+(`sock_recv` and the like), which look whether a socket is one of TLS. importlib.util.LazyLoader
+would do, but before Python 3.12.3 two threads must not be the first to use such a module at the
+same time (https://github.com/python/cpython/issues/114763).
 """
 
 import _thread  # not threading: it is imported with asyncio
@@ -19,7 +20,8 @@ def postpone_tls() -> None:
     If this Python has no TLS, asyncio sees that as ever. Call it before asyncio is imported; and
     after that, for who looks for a module in its package.
     """
-    if not any(finder.find_spec("_ssl", None) for finder in sys.meta_path):
+    finders = (getattr(finder, "find_spec", None) for finder in sys.meta_path)
+    if not any(find and find("_ssl", None) for find in finders):
         return
     for name in MODULES:
         there = sys.modules.setdefault(name, Later(name))
@@ -30,7 +32,7 @@ def postpone_tls() -> None:
 
 class Later(ModuleType):
     """Stands for a module until something of it is used, and then has all that it has. So whoever
-    keeps it need not know.
+    only reads it need not know.
     """
 
     def __init__(self, name: str) -> None:
@@ -44,6 +46,5 @@ class Later(ModuleType):
                 del sys.modules[whole]
             __import__(whole)
         real = sys.modules[whole]
-        value = getattr(real, name)  # as an AttributeError says, it is the module's
         self.__dict__.update(vars(real))
-        return value
+        return getattr(real, name)

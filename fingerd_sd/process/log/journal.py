@@ -15,6 +15,7 @@ import select
 import socket
 import struct
 import sys
+from collections import deque
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Protocol, TypeAlias
@@ -49,6 +50,9 @@ MESSAGE_IDS = {
     "STORE_UNFIT": "ac80a6e05c3e4d7e8b9e042872926a93",
 }
 INFO = 6  # syslog(3) levels
+LONG = (
+    4096  # octets of an entry that is not gathered: sixteen such fill half of the socket's buffer
+)
 GATHERED = 16  # entries at once: systemd lets the kernel keep 512 for who reads them
 MAX_FIELD = 32768  # octets of one field; a datagram must fit the socket's buffer
 MAX_LINE = select.PIPE_BUF  # octets of a line on standard error: a pipe takes so many whole
@@ -89,7 +93,7 @@ class NativeJournal:
         self._path = path
         self._socket: socket.socket | None = None
         self._gathers = False
-        self._gathered: list[bytes] = []
+        self._gathered: deque[bytes] = deque()
 
     def write(
         self, priority: int, message: str, event: str | None, fields: Mapping[str, str]
@@ -114,7 +118,7 @@ class NativeJournal:
             self._send(entry)
             return
         self._gathered.append(entry)
-        if len(self._gathered) == GATHERED:
+        if len(self._gathered) >= GATHERED or len(entry) > LONG:
             self._send_gathered()
 
     def gather(self, on: bool) -> None:
@@ -130,9 +134,8 @@ class NativeJournal:
         _about.cache_clear()
 
     def _send_gathered(self) -> None:
-        gathered, self._gathered = self._gathered, []
-        for entry in gathered:
-            self._send(entry)
+        while self._gathered:
+            self._send(self._gathered.popleft())
 
     def _send(self, datagram: bytes) -> None:
         try:

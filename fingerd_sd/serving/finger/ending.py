@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 
 CHUNK = 65536  # octets of an answer between two looks at how much has gone
 LINGER = 2.0  # seconds to go on reading what a client still sends after its answer
@@ -27,7 +28,7 @@ async def send_rest(
                 try:
                     sent += sock.send(view[sent : sent + CHUNK])
                 except (BlockingIOError, InterruptedError):
-                    await _writable(loop, sock)
+                    await _ready(loop.add_writer, loop.remove_writer, sock)
     except TimeoutError:
         return sent, True
     except OSError:  # the client is gone: what it got is what it got
@@ -35,16 +36,21 @@ async def send_rest(
     return sent, False
 
 
-async def _writable(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
-    """Return when `sock` may take more. `loop.sock_sendall` would not do: when it fails, the error,
-    its frame and its future hold each other, and the answer, until Python collects them.
+async def _ready(
+    add: Callable[[socket.socket, Callable[[], None]], None],
+    remove: Callable[[socket.socket], bool],
+    sock: socket.socket,
+) -> None:
+    """Return when `sock` may take, or have, more. `loop.sock_sendall` and `sock_recv` would not do:
+    when the first fails, the error, its frame and its future hold each other, and the answer, until
+    Python collects them. Both import the module ssl, to see whether `sock` is one of its own.
     """
     ready = asyncio.Event()
-    loop.add_writer(sock, ready.set)
+    add(sock, ready.set)
     try:
         await ready.wait()
     finally:
-        loop.remove_writer(sock)
+        remove(sock)
 
 
 async def linger(loop: asyncio.AbstractEventLoop, sock: socket.socket, more: bool) -> None:
@@ -56,10 +62,13 @@ async def linger(loop: asyncio.AbstractEventLoop, sock: socket.socket, more: boo
         sock.setblocking(False)
         async with asyncio.timeout(LINGER):
             while left > 0:
-                if not more:
-                    octets = sock.recv(CHUNK)  # BlockingIOError: nothing came, all is well
-                else:
-                    octets = await loop.sock_recv(sock, CHUNK)
+                try:
+                    octets = sock.recv(CHUNK)
+                except (BlockingIOError, InterruptedError):
+                    if not more:  # nothing came, all is well
+                        break
+                    await _ready(loop.add_reader, loop.remove_reader, sock)
+                    continue
                 if not octets:
                     break
                 more = True

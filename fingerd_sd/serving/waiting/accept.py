@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 BATCH = 64  # accepts for one wake-up: more would starve slow clients and the watchdog
 # An accept that finds nobody takes as many instructions as three wake-ups. So one is taken for a
 # wake-up, and only now and then as many as there are.
-PROBE = 256  # wake-ups from one such look to the next; a lone client waits at one in so many
+PROBE = 256  # wake-ups from one such look to the next; a lone client waits after one in so many
 RUSH = 1e-4  # seconds from one wake-up to the next, below which it may be worth waiting for others
 GATHER = 1e-4  # seconds that others get to come; the kernel's timer adds half of that
 SEVERAL = 2  # connections that must gather in that time, or there is no crowd
@@ -36,6 +36,19 @@ LOOKS = 4  # how often others may gather for one wake-up
 PAUSE = 0.25  # seconds without accepting while the machine lacks descriptors or memory
 PAUSE_TOLD = 60.0  # least seconds between two log entries about that
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+
+class Pace:
+    """How a listening socket is looked at. `until`: wake-ups until the acceptor looks. `looked`:
+    when it did, in monotonic seconds. `crowd`: whether others gathered then.
+    """
+
+    __slots__ = ("crowd", "looked", "until")
+
+    def __init__(self) -> None:
+        self.until = PROBE
+        self.looked = 0.0
+        self.crowd = False
 
 
 class Acceptor:
@@ -68,9 +81,6 @@ class Acceptor:
         self._stopped = False
         self._resumer: asyncio.TimerHandle | None = None
         self._pause_told = -PAUSE_TOLD  # monotonic seconds
-        self._until_probe = PROBE  # wake-ups
-        self._probed = 0.0  # monotonic seconds
-        self._crowd = False
 
     def start(self, listeners: Sequence[socket.socket]) -> None:
         """Accept from `listeners`: listening stream sockets, which are made non-blocking."""
@@ -105,34 +115,34 @@ class Acceptor:
         if not self._accepting and not self._stopped:
             self._accepting = True
             for listener in self._listeners:
-                call = partial(self._accept, taker(listener))
+                call = partial(self._accept, taker(listener), Pace())
                 if isinstance(self._loop, Loop):
                     self._loop.doors.open(listener.fileno(), call)
                 else:
                     self._loop.add_reader(listener, call)
 
-    def _accept(self, take: Taker) -> None:
+    def _accept(self, take: Taker, pace: Pace) -> None:
         """Accept what waits at a listening socket: one connection, or at most BATCH."""
-        self._until_probe -= 1
-        if self._until_probe > 0:
+        pace.until -= 1
+        if pace.until > 0:
             self._take_one(take)
             return
-        rush = time.monotonic() - self._probed < PROBE * RUSH
-        looks = LOOKS if self._crowd else int(rush)
+        looks = 0  # how often others gather
+        if time.monotonic() - pace.looked < PROBE * RUSH:
+            looks = LOOKS if pace.crowd else 1
         self._burst(True)
         try:
-            taken = self._take_crowd(take, looks)
+            pace.crowd = self._take_crowd(take, looks)
         finally:
             self._burst(False)
-        self._crowd = taken >= SEVERAL * max(1, looks)
-        self._until_probe = 1 if self._crowd else PROBE
-        self._probed = time.monotonic()
+        pace.until = 1 if pace.crowd else PROBE
+        pace.looked = time.monotonic()
 
-    def _take_crowd(self, take: Taker, looks: int) -> int:
+    def _take_crowd(self, take: Taker, looks: int) -> bool:
         """Accept those who wait, and `looks` times those who have gathered meanwhile, BATCH of them
-        at most. Return how many that were.
+        at most. Return whether there are so many that it is worth looking again.
         """
-        taken = last = self._take_all(take, BATCH)
+        taken = waited = last = self._take_all(take, BATCH)
         for _ in range(looks):
             if taken == BATCH or not self._accepting:
                 break
@@ -140,7 +150,8 @@ class Acceptor:
                 time.sleep(GATHER)
             last = self._take_all(take, BATCH - taken)
             taken += last
-        return taken
+        gathered = taken - waited if looks else waited
+        return taken == BATCH or gathered >= SEVERAL * max(1, looks)
 
     def _take_all(self, take: Taker, most: int) -> int:
         """Accept those who wait now, `most` of them at most; return how many that were."""

@@ -33,7 +33,11 @@ class Hall:
         clock = SimpleNamespace(monotonic=now, sleep=self._sleep)
         monkeypatch.setattr(accept, "time", clock)
         monkeypatch.setattr(accept, "PROBE", PROBE)
-        self.acceptor = Acceptor(
+        self.acceptor = self.again([self.listener])
+
+    def again(self, listeners: list[socket.socket]) -> Acceptor:
+        """Return an acceptor that has begun to accept from `listeners`."""
+        acceptor = Acceptor(
             asyncio.get_running_loop(),
             self._serve,
             self.served,
@@ -41,7 +45,8 @@ class Hall:
             lambda: None,
             lambda begins: self.said.append("(" if begins else ")"),
         )
-        self.acceptor.start([self.listener])
+        acceptor.start(listeners)
+        return acceptor
 
     def come(self, many: int) -> None:
         """Let `many` clients come."""
@@ -122,13 +127,56 @@ def test_a_crowd_is_waited_for_at_each_wake_up_until_it_is_over(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def scenario(hall: Hall) -> None:
-        hall.comers = [1, *[2] * LOOKS]
+        hall.comers = [2] * (1 + LOOKS)
         await hall.one_by_one(PROBE)
-        assert hall.told() == "..(.z.)"
+        assert hall.told() == "..(.z..)"
         await hall.one_by_one(1)
         assert hall.told() == "(." + LOOKS * "z.." + ")"
         await hall.one_by_one(PROBE)
         assert hall.told() == "(." + LOOKS * "z" + ")..", "the first finds that it is over"
+
+    _try(monkeypatch, scenario)
+
+
+def test_one_who_comes_again_and_again_is_no_crowd(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(hall: Hall) -> None:
+        hall.comers = [1]
+        await hall.one_by_one(PROBE + 1)
+        assert hall.told() == "..(.z.)."
+
+    _try(monkeypatch, scenario)
+
+
+def test_a_crowd_of_which_nobody_came_for_long_is_waited_for_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 1000.0
+
+    async def scenario(hall: Hall) -> None:
+        nonlocal now
+        await hall.one_by_one(PROBE - 1)
+        hall.come(5)
+        await hall.served_all()
+        assert hall.told() == "..(.....)"
+        now += 60
+        await hall.one_by_one(1)
+        assert hall.told() == "(.)"
+
+    _try(monkeypatch, scenario, lambda: now)
+
+
+def test_each_socket_has_a_crowd_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(hall: Hall) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            hall.acceptor.stop()
+            hall.acceptor = hall.again([hall.listener, other])
+            hall.comers = [2]
+            await hall.one_by_one(PROBE)
+            assert hall.told() == "..(.z..)"
+            hall.listener, first = other, hall.listener
+            await hall.one_by_one(1)
+            assert hall.told() == "."
+            hall.listener = first
 
     _try(monkeypatch, scenario)
 

@@ -34,7 +34,7 @@ _V2 = struct.Struct(">BBH")  # version and command, family, length
 _LOCAL, _PROXY = 0x20, 0x21  # version 2 and the command
 _IPV4, _IPV6 = int(_socket.AF_INET), int(_socket.AF_INET6)
 _FAMILIES = {b"TCP4": _IPV4, b"TCP6": _IPV6}
-_NAMED, _PORTS = 4, 2  # fields of a version 1 header that names a client, without its ports; these
+_NAMED = 4  # fields of a version 1 header that names a client, before its ports
 _MAX_PORT = b"65535"
 
 
@@ -76,7 +76,7 @@ def _version_1(octets: bytes) -> Header | None:
         fields = line.rsplit(b" ", 2)
         header = _named(fields[0], size)
         if header is not None:
-            if len(fields) > _PORTS and _is_port(fields[1]) and _is_port(fields[2]):
+            if _is_port(fields[1]) and _is_port(fields[2]):
                 return header
         elif line.split(b" ")[1] == b"UNKNOWN" and b"\n" not in line:
             return Header(size)
