@@ -5,6 +5,8 @@ Each container has its own cgroup (with ``--keep-unit`` two would otherwise shar
 cgroups and stop each other's services) and its own mount namespace, in which a throw-away overlay
 lies above the cached root: the mounts are gone when the container is. Where the test run dies, the
 container is powered off.
+Debian's own timers do not run: what dpkg-db-backup.timer writes at midnight would otherwise stand
+among what the package left behind.
 Knows nothing of what runs inside.
 """
 
@@ -34,7 +36,7 @@ mkdir "$base/upper" "$base/work" "$base/root"
 mount -t overlay -o "lowerdir=$root,upperdir=$base/upper,workdir=$base/work" overlay "$base/root"
 exec setpriv --pdeathsig TERM systemd-nspawn --quiet -D "$base/root" -M "$name" --boot \
     --private-network --register=no --keep-unit --console=pipe --resolv-conf=off \
-    --timezone=off systemd.firstboot=no
+    --timezone=off systemd.firstboot=no systemd.mask=timers.target
 """
 
 
