@@ -15,6 +15,10 @@ import socket
 import stat
 from binascii import a2b_base64
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+
+from fingerd_sd.process.threads import Pool
 
 OFF = "/dev/null"  # what stands for nothing to be watched
 EVERY = 1.0  # seconds between two times at the least: sooner there is little to drop again
@@ -48,20 +52,24 @@ class Pressure:
     def __init__(self) -> None:
         self.times = 0
         self._fd = -1
-        # One of our own: the loop's never looks for EPOLLPRI. The loop watches it in its turn.
-        self._epoll = select.epoll()
+        self._poll = select.poll()
+        self._thread: Pool | None = None  # that waits for the kernel's file
 
     @property
     def told(self) -> str:
         """How often memory was given back, in words."""
         return f"memory given back {self.times} time{'s' if self.times != 1 else ''}"
 
+    @property
+    def closed(self) -> bool:
+        """Whether nothing is watched any more."""
+        return self._fd < 0
+
     def open(self, path: str, first: bytes) -> None:
         """Open `path` and write `first` to it, which says what the kernel shall report. Raises
         OSError if that fails, or ValueError if `path` is nothing that can report.
         """
         mode = os.stat(path).st_mode
-        events = select.EPOLLIN
         if stat.S_ISSOCK(mode):
             sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
             try:
@@ -74,18 +82,17 @@ class Pressure:
         else:
             raise ValueError(f"{path} is no file, no FIFO and no socket")
         if stat.S_ISREG(mode):
-            events = select.EPOLLPRI
-            self._epoll.register(self._fd, events)  # an ordinary file is refused, and left alone
-            self._epoll.unregister(self._fd)
+            with select.epoll() as epoll:  # an ordinary file is refused, and left alone
+                epoll.register(self._fd, select.EPOLLPRI)
+            self._poll.register(self._fd, select.POLLPRI)
+            self._thread = Pool(1, "memory pressure")
         if first:
             os.write(self._fd, first)
         if stat.S_ISFIFO(mode):
             self._read()  # that was written by this process
-        self._epoll.register(self._fd, events)
 
     def close(self) -> None:
         """Let go of it. The loop that watches it must not do so any more."""
-        self._epoll.close()
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -94,23 +101,42 @@ class Pressure:
         """Have all of `give_back` called in `loop` whenever memory is short, every EVERY seconds
         at most. To be called once.
         """
-        loop.add_reader(self._epoll.fileno(), self._wake, loop, give_back)
+        if self._thread is None:
+            loop.add_reader(self._fd, self._readable, loop, give_back)
+            return
 
-    def _wake(
+        def told(waited: Future[list[tuple[int, int]]]) -> None:
+            [(_, events)] = waited.result()
+            with suppress(RuntimeError):  # the loop is closed, and the process leaves
+                loop.call_soon_threadsafe(self._wake, loop, give_back, events)
+
+        # The kernel's file tells of an event once, to who looks first: where epolls lie in one
+        # another, as those of an event loop may, the outer one looks, and the inner finds nothing.
+        with suppress(RuntimeError):  # no thread can be had
+            self._thread.submit(self._poll.poll).add_done_callback(told)
+
+    def _readable(
         self, loop: asyncio.AbstractEventLoop, give_back: Sequence[Callable[[], None]]
     ) -> None:
-        for _, events in self._epoll.poll(0):
-            loop.remove_reader(self._epoll.fileno())
-            # The kernel's file has no threshold, or the group of processes is gone: it would tell
-            # for ever. It is not to be read; of all else, what comes is dropped.
-            if events & select.EPOLLERR or (events & select.EPOLLIN and not self._read()):
-                self.close()
-                return
-            self.times += 1
-            loop.call_later(EVERY, self.watch, loop, *give_back)
-            for call in give_back:
-                call()
-            trim()
+        loop.remove_reader(self._fd)
+        self._wake(loop, give_back, select.POLLIN)
+
+    def _wake(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        give_back: Sequence[Callable[[], None]],
+        events: int,
+    ) -> None:
+        # The kernel's file has no threshold, or the group of processes is gone: it would tell for
+        # ever. It is not to be read; of all else, what comes is dropped.
+        if events & select.POLLERR or (events & select.POLLIN and not self._read()):
+            self.close()
+            return
+        self.times += 1
+        loop.call_later(EVERY, self.watch, loop, *give_back)
+        for call in give_back:
+            call()
+        trim()
 
     def _read(self) -> bool:
         """Drop what has come. False: there is an end, and nothing comes any more."""
