@@ -50,9 +50,7 @@ MESSAGE_IDS = {
     "STORE_UNFIT": "ac80a6e05c3e4d7e8b9e042872926a93",
 }
 INFO = 6  # syslog(3) levels
-LONG = (
-    4096  # octets of an entry that is not gathered: sixteen such fill half of the socket's buffer
-)
+LONG = 4096  # octets: so long an entry is not gathered; sixteen fill half of the socket's buffer
 GATHERED = 16  # entries at once: systemd lets the kernel keep 512 for who reads them
 MAX_FIELD = 32768  # octets of one field; a datagram must fit the socket's buffer
 MAX_LINE = select.PIPE_BUF  # octets of a line on standard error: a pipe takes so many whole

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from fingerd_sd.config.mistakes import Mistake
 from fingerd_sd.config.server import Limits
@@ -21,6 +21,9 @@ from fingerd_sd.serving.finger.held import Connection
 from fingerd_sd.serving.finger.server import QueryLog, Server
 from fingerd_sd.serving.waiting.bursts import Burst, nothing
 from fingerd_sd.serving.waiting.limited import LimitedLog
+
+if TYPE_CHECKING:
+    from fingerd_sd.serving.finger.proxied.front import Proxied
 
 CLOSE = 2.0  # seconds that the sources get to close what they keep open, at the exit
 
@@ -66,6 +69,7 @@ class Finger:
         self._ruip = setup.ruip
         self._taken = taken
         self._proxied = proxied
+        self._front: Proxied | None = None
         self._server = Server(loop, setup.ruip, setup.limits, setup.query_log, burst)
         self._limited = LimitedLog(loop)
         self._server.on_limited = self._limited.count
@@ -130,7 +134,8 @@ class Finger:
         if self._proxied:
             from fingerd_sd.serving.finger.proxied.front import Proxied
 
-            Proxied(self._server).start([one for one in listeners if one in self._proxied])
+            self._front = Proxied(self._server)
+            self._front.start([one for one in listeners if one in self._proxied])
 
     def use(self, setup: Setup) -> None:
         """Serve by `setup` from now on; the old sources are closed after their last look-up."""
@@ -150,6 +155,8 @@ class Finger:
         self._ruip.forget()
         self._ruip.policy.forget_clients()
         self._ruip.directory.give_back()
+        if self._front is not None:
+            self._front.give_back()
 
     def stop_accepting(self) -> None:
         """Accept no more connections; see Server."""

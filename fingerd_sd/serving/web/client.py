@@ -74,6 +74,10 @@ class Proxies:
             raise UnclearError("Forwarded and X-Forwarded-For name different clients")
         return said.pop() if said else peer
 
+    def forget(self) -> None:
+        """Drop what is remembered of addresses: memory is short."""
+        _address.cache_clear()
+
     def _client(self, nodes: Sequence[str]) -> str:
         address: Address | None = None
         for node in reversed(nodes):

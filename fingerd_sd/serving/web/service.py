@@ -128,6 +128,7 @@ class Web:
         """
         self._site.forget()
         self._setup.policy.forget_clients()
+        self._setup.proxies.forget()
         self._setup.directory.give_back()
 
     def stop_accepting(self) -> None:

@@ -26,6 +26,7 @@ from fingerd_sd.serving.web.target import (
     OF_USER,
     Target,
     TargetError,
+    forget,
     preferred,
     target_of,
 )
@@ -64,7 +65,11 @@ class Site:
         self._identity = identity
         news = asking.directory.news
         self._kept: Cache[Hashable, Reply] = Cache() if news is None else Current(news)
-        self.forget = self._kept.clear  # drops all replies that are kept
+
+    def forget(self) -> None:
+        """Drop all replies that are kept, and how requests were read."""
+        self._kept.clear()
+        forget()
 
     async def reply(
         self, method: str, raw: str, accept: str, client: Client, started: float

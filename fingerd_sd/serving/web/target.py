@@ -69,6 +69,12 @@ _FIXED = {
 }
 
 
+def forget() -> None:
+    """Drop what is remembered of requests: memory is short."""
+    target_of.cache_clear()
+    _preferred.cache_clear()
+
+
 @lru_cache(1024)  # of 300 octets each, as a rule, and 8 KiB at the most
 def target_of(raw: str) -> Target:
     """Return what the target `raw` of a request is, as it came: RFC 9112 §3.2, the origin form or

@@ -21,6 +21,7 @@ from ...helpers.houses import ALICE, VILLAGE, Told, networks, static
 needs.modules("aiohttp", "jinja2")
 from fingerd_sd.serving.web.client import HIDDEN  # noqa: E402  # where these are there
 from fingerd_sd.serving.web.http import connections  # noqa: E402
+from fingerd_sd.serving.web.target import target_of  # noqa: E402
 
 from ...helpers.visits import PATIENCE, Visited, setup_of, visiting  # noqa: E402
 
@@ -336,7 +337,9 @@ def test_what_is_good_for_a_while_is_asked_for_once() -> None:
         for _ in range(3):
             assert (await it.get("/~alice")).status == 200
         assert source.asked == ["alice"]
+        assert target_of.cache_info().currsize
         it.web.give_back()
+        assert target_of.cache_info().currsize == 0
         assert (await it.get("/~alice")).status == 200
         assert source.asked == ["alice"] * 2
 

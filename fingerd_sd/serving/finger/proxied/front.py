@@ -12,10 +12,9 @@ import logging
 import socket
 import time
 from collections.abc import Sequence
-from functools import lru_cache
 
 from fingerd_sd.serving.finger.held import Connection
-from fingerd_sd.serving.finger.proxied.header import Header, ProxyError, parse
+from fingerd_sd.serving.finger.proxied.header import Header, ProxyError, forget, parse
 from fingerd_sd.serving.finger.server import Server
 from fingerd_sd.serving.finger.sockets import AT_ONCE, RECEIVE
 from fingerd_sd.serving.waiting.accept import Acceptor
@@ -44,6 +43,10 @@ class Proxied:
     def start(self, listeners: Sequence[socket.socket]) -> None:
         """Accept from `listeners`; the server stops that."""
         self._acceptor.start(listeners)
+
+    def give_back(self) -> None:
+        """Forget the clients that headers have named: memory is short."""
+        forget()
 
     def go_on(
         self, header: Header, sock: socket.socket, peer: str, octets: bytes, started: float
@@ -123,6 +126,5 @@ class _Unknown(Connection):
             self._keeper.closed(self)
 
 
-@lru_cache(1024)  # of addresses, which come again and again
 def _is_loopback(address: str) -> bool:
     return address.startswith(("127.", "::ffff:127.")) or address == "::1"

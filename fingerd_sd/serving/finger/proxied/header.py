@@ -69,6 +69,11 @@ def parse(octets: bytes) -> Header | None:
     raise ProxyError("it begins with no header: have the balancer send one (send-proxy)")
 
 
+def forget() -> None:
+    """Drop what is remembered of clients: memory is short."""
+    _named.cache_clear()
+
+
 def _version_1(octets: bytes) -> Header | None:
     line, end, _ = octets.partition(b"\r\n")
     size = len(line) + len(end)

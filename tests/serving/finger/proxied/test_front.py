@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
+import socket
 import time
 from typing import Any
 
@@ -21,7 +22,8 @@ from fingerd_sd.policy.rules import Policy
 from fingerd_sd.protocol.entry import Person
 from fingerd_sd.serving.finger.proxied import front
 from fingerd_sd.serving.finger.proxied.front import Proxied
-from fingerd_sd.serving.finger.proxied.header import SIGNATURE, Header
+from fingerd_sd.serving.finger.proxied.header import SIGNATURE, Header, _named
+from fingerd_sd.serving.finger.service import Finger, Setup
 from fingerd_sd.serving.waiting.bursts import nothing
 from fingerd_sd.sources.static.source import StaticSource
 
@@ -172,6 +174,26 @@ def test_what_begins_with_no_header_is_closed_without_an_answer(
     )
     assert "malformed" in second
     assert all(record.levelno == logging.WARNING for record in caplog.records)
+
+
+def test_whom_headers_have_named_is_forgotten_when_memory_is_short() -> None:
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        setup = Setup(village(), Limits(), None, 0)
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            finger = Finger(loop, setup, proxied=[listener])
+            finger.start([listener])
+            for _ in range(2):
+                with Peer(listener) as peer:
+                    await peer.send(CLIENT + b"moshez\r\n")
+                    assert await peer.receive() == HAPPY
+                assert _named.cache_info().currsize
+                finger.give_back()
+                assert _named.cache_info().currsize == 0
+            finger.stop_accepting()
+            await finger.close()
+
+    run(scenario())
 
 
 def test_on_port_79_a_header_is_a_query_like_any_other() -> None:
