@@ -19,7 +19,7 @@ systemctl disable --now --quiet {socket} finger-metrics.socket finger-proxy.sock
 systemctl stop {socket} finger-metrics.socket finger-proxy.socket {service}
 rm -rf /etc/fingerd-sd
 for folder in /etc/systemd/system /run/systemd/system; do
-    rm -rf $folder/{socket}.d $folder/{service}.d
+    rm -rf $folder/{socket}.d $folder/{service}.d $folder/finger-proxy.socket.d
 done
 systemctl daemon-reload
 systemctl reset-failed

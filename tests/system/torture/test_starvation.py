@@ -83,6 +83,8 @@ def test_without_descriptors_it_waits_and_goes_on_when_there_are_some(
 
 def test_out_of_memory_it_is_killed_and_the_next_process_answers(probe: Finger, tell: Tell) -> None:
     probe.drop_in(PROMPT)
+    probe.drop_in("[Socket]\nSendBuffer=128K\n", SOCKET)  # else the kernel may take all answers
+    probe.machine.systemctl("restart", SOCKET)
     probe.configure(f"[server]\nidle_exit = 0\n{PROBE}")
     pid = int(probe.ask("pid"))
     lost = 0
