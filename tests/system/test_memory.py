@@ -22,7 +22,8 @@ from .waiting import wait_for
 FIFO = "/run/pressure"
 # What systemd 254 and later do on a machine with one hierarchy of cgroups; these have several.
 PSI = "/sys/fs/cgroup/unified/system.slice/finger.service/memory.pressure"
-THRESHOLD = "c29tZSAyMDAwMDAgMjAwMDAwMAA="  # "some 200000 2000000" and a NUL
+# "some 20000 2000000" and a NUL; systemd's is ten times as much, too much for a fast disk.
+THRESHOLD = "c29tZSAyMDAwMCAyMDAwMDAwAA=="
 DELEGATED = f"""
 [Service]
 Environment=MEMORY_PRESSURE_WATCH={PSI}
