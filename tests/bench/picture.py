@@ -61,7 +61,7 @@ def main() -> None:
         axes.set_visible(False)
     for axes, (title, values) in zip(places.flat, figures.items(), strict=False):
         _bars(axes, title, values, "%.2f" if "silent" in title else "%.1f")
-    figure.savefig(sys.argv[2], dpi=110)
+    figure.savefig(sys.argv[2], dpi=110, bbox_inches="tight")  # long names and all
 
 
 if __name__ == "__main__":
